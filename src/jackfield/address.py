@@ -1,0 +1,181 @@
+"""Addresses: the concrete places an endpoint stands for. Names resolve here and nowhere else.
+
+An ``Endpoint`` is what a person wrote; an ``Address`` is one place that the socket module
+understands. One endpoint may be several addresses::
+
+    "tcp://localhost:8888" --Endpoint.parse--> Endpoint --resolve--> [tcp://127.0.0.1:8888,
+                                                                      tcp://[::1]:8888]
+
+This module must not know listeners, engines or options: it opens no connection.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import socket
+import sys
+import typing as t
+from collections.abc import Callable
+
+from jackfield.endpoint import Endpoint, printable, refused
+
+__all__ = [
+    "AF_UNIX",
+    "Address",
+    "Endpoint",
+    "SockAddr",
+    "format_sockaddr",
+    "printable",
+    "resolve",
+]
+
+SockAddr: t.TypeAlias = tuple[t.Any, ...] | str | bytes
+"""A sockaddr as the socket module gives it: a tuple for IP, ``str`` or ``bytes`` for Unix."""
+
+AF_UNIX: t.Final[int] = getattr(socket, "AF_UNIX", -1)
+"""-1, which is no family, where Python offers no Unix sockets (Windows)."""
+
+
+def format_sockaddr(family: int, sockaddr: SockAddr) -> str:
+    """A sockaddr as text for logs: ``127.0.0.1:63062``, ``[::1]:63062``, ``unix:/path``,
+    ``unix:@name``, and ``unix`` alone for a Unix peer without a name. Paths are escaped."""
+    if isinstance(sockaddr, tuple) and family == socket.AF_INET:
+        return f"{sockaddr[0]}:{sockaddr[1]}"
+    if isinstance(sockaddr, tuple) and family == socket.AF_INET6:
+        host = str(sockaddr[0])
+        if sockaddr[3] and "%" not in host:
+            host += f"%{sockaddr[3]}"
+        return f"[{host}]:{sockaddr[1]}"
+    if family == AF_UNIX and not isinstance(sockaddr, tuple):
+        name = os.fsdecode(sockaddr)
+        if name.startswith("\0"):
+            name = "@" + name[1:]
+        return f"unix:{printable(name)}" if name else "unix"
+    return printable(f"family {int(family)} {sockaddr!r}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Address:
+    """One concrete place: what ``socket.socket`` and ``bind`` or ``connect`` take.
+
+    ``family`` is an AF_* and ``type`` a SOCK_* of the socket module. ``fd`` is the inherited
+    descriptor of an ``fd://`` address, else -1. ``str`` gives endpoint text again.
+    """
+
+    scheme: str
+    family: int
+    type: int
+    sockaddr: SockAddr
+    fd: int = -1
+
+    @classmethod
+    def of(cls, sock: socket.socket) -> Address:
+        """Where ``sock`` is bound (getsockname)."""
+        scheme = "udp" if sock.type == socket.SOCK_DGRAM else "tcp"
+        return cls(
+            "unix" if sock.family == AF_UNIX else scheme, sock.family, sock.type, sock.getsockname()
+        )
+
+    @property
+    def port(self) -> int:
+        """The port of an IP address, else 0."""
+        return int(self.sockaddr[1]) if isinstance(self.sockaddr, tuple) else 0
+
+    @property
+    def path(self) -> str:
+        """The path of a Unix socket in the file system, else ""."""
+        if isinstance(self.sockaddr, tuple):
+            return ""
+        name = os.fsdecode(self.sockaddr)
+        return "" if name.startswith("\0") else name
+
+    def with_port(self, port: int) -> Address:
+        """The same IP address with another port."""
+        assert isinstance(self.sockaddr, tuple)
+        host, _, *rest = self.sockaddr
+        return dataclasses.replace(self, sockaddr=(host, port, *rest))
+
+    def __str__(self) -> str:
+        if self.scheme == "fd":
+            return f"fd://{self.fd}"
+        place = format_sockaddr(self.family, self.sockaddr)
+        return place if self.family == AF_UNIX else f"{self.scheme}://{place}"
+
+
+def resolve(endpoint: Endpoint, *, passive: bool = False) -> list[Address]:
+    """The addresses ``endpoint`` stands for: at least one, none twice, best first.
+
+    ``passive``: to listen on (an empty host is every address) rather than to dial (an empty
+    host is loopback). May block while a name server is asked (getaddrinfo(3)). Raises
+    ``AddressError`` when a name does not resolve or a descriptor is no open socket.
+    """
+    return RESOLVERS[endpoint.scheme](endpoint, passive)
+
+
+def _resolve_ip(endpoint: Endpoint, passive: bool) -> list[Address]:
+    kind = socket.SOCK_DGRAM if endpoint.scheme == "udp" else socket.SOCK_STREAM
+    if not endpoint.host:
+        return _every_address(endpoint, kind, passive)
+    # As bytes an ASCII name does without Python's idna codec and the tables it loads.
+    name = endpoint.host.encode() if endpoint.host.isascii() else endpoint.host
+    flags = socket.AI_PASSIVE if passive else 0
+    try:
+        found = socket.getaddrinfo(name, endpoint.port, type=kind, flags=flags)
+    except (OSError, UnicodeError) as exc:
+        why = getattr(exc, "strerror", None) or exc
+        raise refused(endpoint, f"the name '{endpoint.host}' does not resolve ({why})") from exc
+    addresses = [Address(endpoint.scheme, family, kind, there) for family, _, _, _, there in found]
+    return list(dict.fromkeys(addresses))
+
+
+def _every_address(endpoint: Endpoint, kind: int, passive: bool) -> list[Address]:
+    """The wildcard or loopback address of each family this system has."""
+    ipv4, ipv6 = ("0.0.0.0", "::") if passive else ("127.0.0.1", "::1")
+    both = [
+        Address(endpoint.scheme, socket.AF_INET, kind, (ipv4, endpoint.port)),
+        Address(endpoint.scheme, socket.AF_INET6, kind, (ipv6, endpoint.port, 0, 0)),
+    ]
+    return [address for address in both if _system_has(address.family, kind)] or both[:1]
+
+
+def _system_has(family: int, kind: int) -> bool:
+    try:
+        socket.socket(family, kind).close()
+    except OSError as exc:
+        return exc.errno not in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+    return True
+
+
+def _resolve_unix(endpoint: Endpoint, passive: bool) -> list[Address]:
+    if AF_UNIX < 0:
+        raise refused(endpoint, "this system's Python has no Unix sockets")
+    name: str | bytes = endpoint.path
+    if endpoint.path.startswith("@"):
+        if sys.platform != "linux":
+            raise refused(endpoint, "abstract names exist on Linux only; write unix:/path")
+        name = b"\0" + os.fsencode(endpoint.path[1:])
+    return [Address(endpoint.scheme, AF_UNIX, socket.SOCK_STREAM, name)]
+
+
+def _resolve_fd(endpoint: Endpoint, passive: bool) -> list[Address]:
+    try:
+        sock = socket.socket(fileno=endpoint.fd)
+    except OSError as exc:
+        state = "not open" if exc.errno == errno.EBADF else "not a socket"
+        raise refused(endpoint, f"descriptor {endpoint.fd} is {state}") from exc
+    try:
+        here = sock.getsockname()
+        return [Address(endpoint.scheme, sock.family, sock.type, here, endpoint.fd)]
+    finally:
+        sock.detach()  # still its owner's: nothing was adopted
+
+
+RESOLVERS: t.Final[dict[str, Callable[[Endpoint, bool], list[Address]]]] = {
+    "tcp": _resolve_ip,
+    "udp": _resolve_ip,
+    "unix": _resolve_unix,
+    "fd": _resolve_fd,
+}
+"""One row for each of ``endpoint.SCHEMES``."""

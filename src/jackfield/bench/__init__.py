@@ -1,0 +1,16 @@
+"""Measurements of jackfield beside its peers, on one machine, in one run. Linux only.
+
+    compiler   compiles the C sources in c/ on the spot, once
+    load       runs the compiled load generator and reads what it measured
+    servers    what is measured: contenders, started on one core, ended by their own handle
+    peers/     the servers that jackfield is compared with
+    cases      the measurements: echo, fanout, idle
+    runner     rounds, interleaved: A B C A B C ...
+    summary    medians, spreads, ratios
+    machine    what it was measured on
+    report     the table and the JSON
+
+A server has one core to itself and the load generator another. Ratios are taken within a
+round, so that what slows the whole machine down for a while slows both sides of a ratio.
+This package knows servers only as processes that listen: no engine, room or service.
+"""

@@ -1,0 +1,103 @@
+"""A listener under the reactor: accept in bursts, go on after a passing trouble, never spin.
+
+Which errors pass and which pause is accept(2)'s own list. Must not know protocols or pollers.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import typing as t
+from collections.abc import Callable
+
+from jackfield import limits
+from jackfield.kernel.sockets import Listener
+from jackfield.pollers.base import READ
+
+GONE_ALREADY = frozenset(
+    number
+    for name in (
+        # The client reset or was filtered between its handshake and our accept (accept(2)).
+        *("ECONNABORTED", "EPERM", "EPROTO"),
+        # Linux hands pending network errors of the new socket to accept (accept(2)).
+        *("ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH", "EOPNOTSUPP"),
+        "ENETUNREACH",
+    )
+    if (number := getattr(errno, name, None)) is not None
+)
+"""That client is lost; the next one is not."""
+
+
+class AcceptorOwner(t.Protocol):
+    """What an acceptor needs of its engine."""
+
+    def watch(self, fd: int, old: int, new: int) -> None: ...
+    def call_later(self, delay: float, callback: Callable[..., object], *args: t.Any) -> t.Any: ...
+
+    def accepted(self, acceptor: Acceptor, sock: socket.socket, peername: t.Any) -> None:
+        """A new connection."""
+
+    def accept_failed(self, acceptor: Acceptor, exc: OSError) -> None:
+        """Accepting pauses for ACCEPT_RETRY seconds."""
+
+
+class Acceptor:
+    """One listener and the factory of its protocols."""
+
+    __slots__ = ("_closed", "_engine", "_paused", "factory", "fd", "listener")
+
+    def __init__(
+        self, engine: AcceptorOwner, listener: Listener, factory: Callable[[], t.Any]
+    ) -> None:
+        self._engine = engine
+        self.listener = listener
+        self.factory = factory
+        self.fd = listener.sock.fileno()
+        self._paused = False
+        self._closed = False
+        engine.watch(self.fd, 0, READ)
+
+    def on_ready(self, _flags: int) -> None:
+        """Take a bounded burst, so that those already served are not kept waiting."""
+        for _ in range(limits.ACCEPT_BURST):
+            if self._paused or not self._accept_one():
+                return
+
+    def _accept_one(self) -> bool:
+        """Accept one connection; False when there is none, or accepting pauses."""
+        try:
+            sock, peername = self.listener.sock.accept()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as exc:
+            if exc.errno in GONE_ALREADY:
+                return True
+            # EMFILE, ENFILE, ENOBUFS, ENOMEM, or what nobody foresaw: the waiting stay in the
+            # backlog, and a level-triggered poller would report them without end.
+            self._pause(exc)
+            return False
+        self._engine.accepted(self, sock, peername)
+        return True
+
+    def _pause(self, exc: OSError) -> None:
+        self._paused = True
+        self._engine.watch(self.fd, READ, 0)
+        self._engine.call_later(limits.ACCEPT_RETRY, self._resume)
+        self._engine.accept_failed(self, exc)
+
+    def _resume(self) -> None:
+        if not self._closed:
+            self._paused = False
+            self._engine.watch(self.fd, 0, READ)
+            self.on_ready(READ)
+
+    def close(self, most: int) -> None:
+        """Take those (at most ``most``) who have connected already, then stop listening."""
+        if self._closed:
+            return
+        while most > 0 and not self._paused and self._accept_one():
+            most -= 1
+        self._closed = True
+        if not self._paused:
+            self._engine.watch(self.fd, READ, 0)
+        self.listener.close()

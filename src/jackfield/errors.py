@@ -1,0 +1,123 @@
+"""Every error jackfield raises or closes a connection with, and whose fault each is.
+
+This module imports nothing of jackfield. The tree::
+
+    JackfieldError                fault
+    |-- UsageError                "ours"    a wrong argument, option or name: exit status 2
+    |   |-- AddressError          text that is no endpoint, or one that does not resolve
+    |   `-- DescriptorTooLarge    select(2) was asked to watch a descriptor beyond FD_SETSIZE
+    |-- PeerError                 "peer"    the other end broke a rule; its connection alone ends
+    |   |-- ProtocolViolation     bytes that are not the protocol
+    |   |   `-- TooLong           a line or frame over its bound
+    |   |-- FloodError            it sent faster than it may, after a warning
+    |   |-- LagError              it read so slowly that its outbox passed the hard limit
+    |   `-- DeadlineError         it was idle, or did not log in, for too long
+    |-- SystemRefused             "system"  the operating system said no (port in use, permission)
+    `-- ServerStopping            "ours"    not a failure: this server is shutting down
+
+An error's text is one line for a person: what happened, to which address or option, what to do.
+``reason`` is the short word that logs print after ``reason=``.
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class JackfieldError(Exception):
+    """Base of all: ``fault`` is "ours", "peer" or "system"; ``reason`` is a word for logs."""
+
+    fault = "ours"
+    reason = "error"
+
+
+class UsageError(JackfieldError, ValueError):
+    """An argument, option or name is wrong; the text shows which and what would be right."""
+
+    reason = "usage"
+
+
+class AddressError(UsageError):
+    """Text that is no endpoint, or a name that does not resolve."""
+
+    reason = "address"
+
+
+class DescriptorTooLarge(UsageError):
+    """A descriptor number that select(2) cannot hold in its fixed-size set."""
+
+    reason = "descriptor-too-large"
+
+
+class PeerError(JackfieldError):
+    """The other end broke a rule. Only its own connection ends."""
+
+    fault = "peer"
+
+
+class ProtocolViolation(PeerError):
+    """The bytes received are not the protocol that is spoken here."""
+
+    reason = "protocol-violation"
+
+
+class TooLong(ProtocolViolation):
+    """A line or frame longer than its bound."""
+
+    reason = "too-long"
+
+
+class FloodError(PeerError):
+    """The peer kept sending faster than allowed after it was warned."""
+
+    reason = "flood"
+
+
+class LagError(PeerError):
+    """The peer read so slowly that what waits for it passed the hard limit."""
+
+    reason = "lag"
+
+
+class DeadlineError(PeerError):
+    """The peer was idle, or did not log in, for longer than allowed.
+
+    ``reason`` is set for each error: "idle-timeout" or "login-timeout".
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SystemRefused(JackfieldError):
+    """The operating system refused: port in use, no permission, no descriptors left.
+
+    ``errno`` is the system's number, or None where there is none.
+    """
+
+    fault = "system"
+    reason = "system"
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class ServerStopping(JackfieldError):
+    """This server is shutting down; handed to ``Protocol.closing`` so that it can say so."""
+
+    reason = "server-stopping"
+
+
+def reason_of(exc: BaseException) -> str:
+    """The short word for logs: an errno's name, a ``JackfieldError``'s reason, or the type.
+
+    >>> reason_of(ConnectionResetError(104, "Connection reset by peer"))
+    'ECONNRESET'
+    """
+    if isinstance(exc, JackfieldError):
+        return exc.reason
+    if isinstance(exc, OSError) and exc.errno is not None and exc.errno in errno.errorcode:
+        return errno.errorcode[exc.errno]
+    return type(exc).__name__

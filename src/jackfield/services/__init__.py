@@ -1,0 +1,87 @@
+"""The services by name, as ``jackfield serve NAME`` takes them.
+
+A service's module is imported when it is chosen. Must not know engines or servers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from collections.abc import Callable
+
+from jackfield import limits
+from jackfield.errors import UsageError
+
+Factory: t.TypeAlias = Callable[[], t.Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """What may be asked of a service: ``greeting``, a line sent on connect (None: its own, or
+    none), and ``flood``, chat lines a second per user (0: no limit)."""
+
+    greeting: str | None = None
+    flood: float = limits.FLOOD_RATE
+
+
+class Service(t.NamedTuple):
+    """A protocol factory for streams, and one for datagram sockets where there is one."""
+
+    stream: Factory
+    datagram: Factory | None
+
+
+def _echo(options: ServiceOptions) -> Service:
+    from jackfield.services.echo import Echo
+    from jackfield.services.small_datagrams import EchoDatagrams
+
+    greeting = b"" if options.greeting is None else f"{options.greeting}\r\n".encode()
+    own_ports: set[int] = set()
+    return Service(lambda: Echo(greeting), lambda: EchoDatagrams(own_ports))
+
+
+def _small(stream: str, datagram: str | None) -> Callable[[ServiceOptions], Service]:
+    def make(_options: ServiceOptions) -> Service:
+        from jackfield.services import small, small_datagrams
+
+        own_ports: set[int] = set()
+        twin = None if datagram is None else getattr(small_datagrams, datagram)
+        return Service(getattr(small, stream), None if twin is None else lambda: twin(own_ports))
+
+    return make
+
+
+def _chat(options: ServiceOptions) -> Service:
+    from jackfield.services.chat.chat import Chat
+    from jackfield.services.chat.line_door import LineDoor
+
+    chat = Chat()
+    return Service(lambda: LineDoor(chat, flood=options.flood, greeting=options.greeting), None)
+
+
+_MAKERS: t.Final[dict[str, Callable[[ServiceOptions], Service]]] = {
+    "chat": _chat,
+    "chargen": _small("Chargen", None),
+    "daytime": _small("Daytime", "DaytimeDatagrams"),
+    "discard": _small("Discard", "DiscardDatagrams"),
+    "echo": _echo,
+    "time": _small("Time", "TimeDatagrams"),
+}
+
+NAMES: t.Final = tuple(_MAKERS)
+
+GREETING: t.Final = frozenset({"chat", "echo"})
+"""The services that greet."""
+
+
+def make(name: str, options: ServiceOptions) -> Service:
+    """The service called ``name``. Raises ``UsageError`` for an unknown one, or for a greeting
+    asked of one that says nothing of its own."""
+    maker = _MAKERS.get(name)
+    if maker is None:
+        raise UsageError(
+            f"unknown service {name!r}; known: {' '.join(NAMES)}, or your own as module:Factory"
+        )
+    if options.greeting is not None and name not in GREETING:
+        raise UsageError(f"--greeting is for {' and '.join(sorted(GREETING))}, not for {name}")
+    return maker(options)

@@ -1,0 +1,1 @@
+"""What shows a server at work. Knows Instrument and kernel, never an engine's insides."""

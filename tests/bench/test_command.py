@@ -1,0 +1,108 @@
+"""``jackfield bench``: its options, what it prints, what it writes and where."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from jackfield.bench import compiler, servers
+from jackfield.cli.bench import command
+from jackfield.errors import SystemRefused
+
+TIMED: t.Final = ("--rounds", "1", "--seconds", "0.1", "--warmup", "0")
+
+
+@pytest.fixture(autouse=True)
+def _asyncio_in_our_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command's own work is tested here: any echo server will do."""
+
+    def stand_in(service: str, engine: str) -> servers.Contender:
+        assert service == "echo"
+        (peer,), _ = servers.find_peers("echo", ["asyncio"])
+        return dataclasses.replace(peer, name=f"jackfield {engine}", ours=True)
+
+    monkeypatch.setattr(servers, "jackfield", stand_in)
+
+
+def bench(*arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments)
+
+
+def test_a_table_for_each_number_of_connections() -> None:
+    result = bench("echo", *TIMED, "--connections", "2", "--connections", "3", "--peer", "asyncio")
+    assert result.exit_code == 0, result.output
+    assert "echo, 64 bytes, 2 connections" in result.stdout
+    assert "echo, 64 bytes, 3 connections" in result.stdout
+    assert "jackfield auto" in result.stdout
+    assert "requests: jackfield auto / asyncio = " in result.stdout
+    assert result.stderr == ""
+
+
+def test_json_to_standard_output_is_nothing_but_json() -> None:
+    options = ("--connections", "2", "--peer", "none", "--engine", "poll", "--json", "-")
+    result = bench("echo", *TIMED, *options)
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert list(document["results"][0]["servers"]) == ["jackfield poll"]
+    words = document["command"]
+    for option in ("jackfield bench echo", "--connections 2", "--engine poll", "--rounds 1"):
+        assert option in words
+    assert "--json" not in words
+
+
+def test_save_writes_below_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "own.json"
+    options = ("--connections", "70", "--peer", "none", "--rounds", "1")
+    result = bench("idle", *options, "--save", "first", "--json", str(own))
+    assert result.exit_code == 0, result.output
+    saved = (tmp_path / "bench" / "results" / "first.json").read_text()
+    assert saved == own.read_text()
+    assert json.loads(saved)["results"][0]["case"] == "idle"
+    assert str(tmp_path) not in saved
+
+
+def test_an_absent_peer_is_named_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(case: str, names: t.Iterable[str]) -> t.Any:
+        return [], [servers.Absent(name, "not installed") for name in names]
+
+    ours = servers.jackfield("echo", "auto")
+    monkeypatch.setattr(servers, "jackfield", lambda service, engine: ours)
+    monkeypatch.setattr(servers, "find_peers", nobody)
+    result = bench("echo", *TIMED, "--connections", "2")
+    assert result.exit_code == 0, result.output
+    assert "left out: asyncio: not installed" in result.stdout
+    assert "left out: uvloop: not installed" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fanout", "--senders", "9", "--members", "8"), "--senders 9 must not exceed"),
+        (("fanout", "--in-flight", "499"), "must be a multiple"),
+        (("echo", "--peer", "nginx"), "'nginx' is not one of"),
+        (("echo", "--save", "../up"), "a name of letters, digits"),
+        (("echo", "--rounds", "0"), "0 is not in the range"),
+    ],
+)
+def test_wrong_options_are_refused(arguments: tuple[str, ...], message: str) -> None:
+    result = bench(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_without_a_compiler_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise SystemRefused("found no C compiler")
+
+    monkeypatch.setattr(compiler, "find_compiler", refuse)
+    result = bench("idle", "--connections", "1")
+    assert isinstance(result.exception, SystemRefused)
+    assert result.stdout == ""

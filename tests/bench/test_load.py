@@ -1,0 +1,155 @@
+"""The load generator: it counts what it says it counts, and reports what went wrong."""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+from collections.abc import Callable
+
+import pytest
+
+from jackfield.bench import load
+from jackfield.bench.servers import Contender, find_peers, running
+from jackfield.errors import SystemRefused
+
+SHORT: t.Final = {"seconds": 0.2, "warmup": 0.05}
+MakeContender: t.TypeAlias = Callable[..., Contender]
+
+TO_ALL = """
+for member in members:
+    member.write(data)
+"""
+
+
+def fanout(contender: Contender, **changed: t.Any) -> load.Measured:
+    how = {"members": 7, "senders": 3, "in_flight": 6, "size": 52, **SHORT, **changed}
+    with running(contender) as server:
+        return load.fanout(server.target, adapter=contender.speaks, **how)
+
+
+def peer(case: str, name: str) -> Contender:
+    present, absent = find_peers(case, [name])
+    if absent:
+        pytest.skip(f"{absent[0].name}: {absent[0].reason}")
+    return present[0]
+
+
+@pytest.mark.parametrize("size", [1, 64, 65536])
+def test_echo_counts_requests_and_times(make_contender: MakeContender, size: int) -> None:
+    with running(make_contender("self.transport.write(data)")) as server:
+        measured = load.echo(server.target, connections=5, size=size, **SHORT)
+    assert measured["operations"] > 0
+    assert measured["seconds"] >= 0.2
+    assert 0 < measured["p50_us"] <= measured["p99_us"] <= measured["p999_us"]
+    assert measured["server_cpu"] > 0
+    assert measured["load_cpu"] > 0
+    assert measured["server_wait"] >= 0
+    assert measured["load_wait"] >= 0
+
+
+def test_echo_latency_and_rate_agree(make_contender: MakeContender) -> None:
+    # One request in flight: the mean latency is the inverse of the rate, so that the median
+    # cannot be far above it whatever the machine does.
+    with running(make_contender("self.transport.write(data)")) as server:
+        measured = load.echo(server.target, connections=1, size=64, **SHORT)
+    mean = measured["seconds"] / measured["operations"] * 1e6
+    assert measured["p50_us"] <= 2 * mean
+
+
+def test_echo_refuses_what_is_no_echo(make_contender: MakeContender) -> None:
+    body = "self.transport.write(data if len(data) == 1 else data + b'!')"
+    with (
+        running(make_contender(body)) as server,
+        pytest.raises(SystemRefused, match="9 bytes came back for a request of 8"),
+    ):
+        load.echo(server.target, connections=1, size=8, **SHORT)
+
+
+@pytest.mark.parametrize(("members", "senders"), [(1, 1), (7, 1), (7, 3), (7, 7)])
+def test_fanout_counts_every_members_messages(
+    make_contender: MakeContender, members: int, senders: int
+) -> None:
+    measured = fanout(make_contender(TO_ALL), members=members, senders=senders, in_flight=senders)
+    assert measured["wire_bytes"] == 52
+    assert 0 < measured["operations"] <= measured["sent"] * members
+
+
+@pytest.mark.parametrize(("name", "wire"), [("uvloop", 52), ("redis", 84)])
+def test_fanout_speaks_each_peers_language(name: str, wire: int) -> None:
+    measured = fanout(peer("fanout", name))
+    assert measured["wire_bytes"] == wire
+    assert measured["operations"] > 0
+
+
+def test_fanout_notices_a_lost_message(make_contender: MakeContender) -> None:
+    body = """
+    self.messages += 1
+    for member in members[self.messages == 4:]:
+        member.write(data)
+    """
+    with pytest.raises(SystemRefused, match=r"member \d received \d+ bytes, \d+ were due"):
+        fanout(make_contender(body), members=3, senders=1, in_flight=50, **SHORT)
+
+
+def test_fanout_notices_a_stray_message(make_contender: MakeContender) -> None:
+    body = """
+    self.messages += 1
+    for member in members:
+        member.write(data + b"stray" * (self.messages == 4))
+    """
+    with pytest.raises(SystemRefused, match="lost, stray or cut messages"):
+        fanout(make_contender(body), members=3, senders=1, in_flight=1)
+
+
+def test_fanout_needs_a_server_that_sends_to_all(make_contender: MakeContender) -> None:
+    body = "self.transport.write(data)"
+    with pytest.raises(SystemRefused, match="member 2 0"):
+        fanout(make_contender(body))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"senders": 8}, "at most all members send"),
+        ({"in_flight": 7}, "the same number in flight"),
+        ({"size": 10}, "a number from 11"),
+        ({"members": 0}, "a number from 1"),
+    ],
+)
+def test_fanout_refuses_wrong_numbers(
+    make_contender: MakeContender, changed: dict[str, int], message: str
+) -> None:
+    with pytest.raises(SystemRefused, match=message):
+        fanout(make_contender(TO_ALL), **changed)
+
+
+def test_a_server_that_closes_is_named(make_contender: MakeContender) -> None:
+    with (
+        running(make_contender("self.transport.close()")) as server,
+        pytest.raises(SystemRefused, match="the server closed connection 1 of 2 at once"),
+    ):
+        load.echo(server.target, connections=2, size=8, **SHORT)
+
+
+def test_nobody_listening_is_named(make_contender: MakeContender) -> None:
+    with running(make_contender("self.transport.write(data)")) as server:
+        target = server.target._replace(pid=0)
+    with pytest.raises(SystemRefused, match="Connection refused"):
+        load.echo(target, connections=1, size=8, **SHORT)
+    with pytest.raises(SystemRefused, match="Connection refused"), load.idle(target, connections=1):
+        pass
+
+
+def test_idle_holds_its_connections_open(make_contender: MakeContender) -> None:
+    def descriptors() -> int:
+        return len(os.listdir(f"/proc/{server.target.pid}/fd"))
+
+    with running(make_contender("self.transport.write(data)")) as server:
+        before = descriptors()
+        with load.idle(server.target, connections=150):
+            assert descriptors() == before + 150
+        deadline = time.monotonic() + 10
+        while descriptors() != before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert descriptors() == before
