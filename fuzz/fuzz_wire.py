@@ -13,14 +13,17 @@ import random
 import sys
 from collections.abc import Callable, Iterable
 
+from jackfield.errors import ProxyHeaderError
 from jackfield.wire.frames import FrameSplitter
 from jackfield.wire.lines import LineSplitter
+from jackfield.wire.proxy_protocol import LONGEST_V1, SIGNATURE, ProxyParser
 from jackfield.wire.telnet import TelnetFilter
 
 SPECIAL = {
     "lines": b"\r\n\0\r\nab",
     "frames": b"\0\0\0\1\2\3\x10",
     "telnet": b"\xff\xff\xfe\xfd\xfc\xfb\xfa\xf0\1\6a\r",
+    "proxy": b"\x21\x11\x21\0\0\0\3\4\x0c. :0149\r\n",
 }
 """The bytes at which each parser decides something, drawn more often than the others."""
 
@@ -60,10 +63,30 @@ def parse_telnet(chunks: Iterable[bytes], size: int) -> Outcome:
     return typed, replies
 
 
+def parse_proxy(chunks: Iterable[bytes], size: int) -> Outcome:
+    begin = (SIGNATURE, SIGNATURE + b"\x21\x11\0", b"PROXY TCP4 ", b"PROXY TCP6 ", b"")[size % 5]
+    parser = ProxyParser(limit=16 + size)
+    chunks = [begin, *chunks]
+    data = b"".join(chunks)
+    for index, chunk in enumerate(chunks):
+        try:
+            header = parser.feed(chunk)
+        except ProxyHeaderError as exc:
+            assert not parser.pending, "held after the end"
+            return str(exc)
+        assert parser.pending < LONGEST_V1, "more is held than a header"
+        if header is not None:
+            rest = parser.rest + b"".join(chunks[index + 1 :])
+            assert data.endswith(rest), "the rest is not what came behind"
+            return header, rest
+    return parser.pending
+
+
 PARSERS: dict[str, Parser] = {
     "lines": parse_lines,
     "frames": parse_frames,
     "telnet": parse_telnet,
+    "proxy": parse_proxy,
 }
 
 

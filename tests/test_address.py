@@ -44,6 +44,14 @@ GOOD = {
     "unix:./a b:c": Endpoint("unix", path="./a b:c"),
     "unix:@chat": Endpoint("unix", path="@chat"),
     "fd://3": Endpoint("fd", fd=3),
+    "unixgram:/run/log.sock": Endpoint("unixgram", path="/run/log.sock"),
+    "unixgram:@log": Endpoint("unixgram", path="@log"),
+    "udp://239.1.2.3:5000?interface=lo&ttl=1": Endpoint(
+        "udp", host="239.1.2.3", port=5000, options=(("interface", "lo"), ("ttl", "1"))
+    ),
+    "unix:/x?uid=0,1000&mode=0660": Endpoint(
+        "unix", path="/x", options=(("uid", "0,1000"), ("mode", "0660"))
+    ),
 }
 
 
@@ -61,6 +69,8 @@ def test_parse_and_back(text: str) -> None:
         ("tcp://h:0080", "tcp://h:80"),
         ("unix:///run/x", "unix:/run/x"),
         ("fd://003", "fd://3"),
+        ("UnixGram:///run/x", "unixgram:/run/x"),
+        ("udp://h:007?broadcast=1", "udp://h:7?broadcast=1"),
     ],
 )
 def test_spellings_become_one(text: str, normal: str) -> None:
@@ -72,8 +82,8 @@ BAD = {
     "tcp://::1:8888": "tcp://::1:8888: an IPv6 address wants brackets: tcp://[::1]:8888",
     "tcp://fe80::1%eth0:8888": "wants brackets: tcp://[fe80::1%eth0]:8888",
     "udp://::1": "udp://::1: an IPv6 address wants brackets and a port: udp://[::1]:8888",
-    "ftp://x": "ftp://x: unknown scheme 'ftp'; known: tcp udp unix fd",
-    "tls://a:1": "unknown scheme 'tls'",
+    "ftp://x": "ftp://x: unknown scheme 'ftp'; known: tcp udp unix unixgram",
+    "wss://a:1": "unknown scheme 'wss'",
     "": "an empty text is no endpoint",
     "tcp": "the scheme is missing",
     "8888": "the scheme is missing",
@@ -99,7 +109,16 @@ BAD = {
     "tcp://*:80": "every address is written with no host: tcp://:80",
     "tcp://user@host:80": "'@' cannot stand in a host name",
     "tcp://host:1?tls=no": "no options are known, so not '?tls=no'",
-    "unix:/x?mode=1": "no options are known",
+    "fd://3?mode=0600": "no options are known, so not '?mode=0600'",
+    "unix:/x?mode=1": "option 'mode=1': mode wants a mode in octal, such as 0660",
+    "unix:/x?": "unix:/x?: unknown option ''; known: mode uid",
+    "unixgram:/x?uid=0": "unknown option 'uid'; known: mode",
+    "unixgram://x": "write unixgram:/path",
+    "udp://239.1.2.3:5?ttl": "option 'ttl': ttl wants a number from 0 to 255",
+    "udp://239.1.2.3:5?ttl=1&ttl=2": "option 'ttl' is given twice",
+    "udp://239.1.2.3:5?TTL=1": "unknown option 'TTL'; known: interface ttl loop source broadcast",
+    "udp://239.1.2.3:5?x=" + "y" * 900: "unknown option 'x'",
+    "udp://239.1.2.3:5?ttl=" + "9" * 900: "9...': ttl wants",
     "unix:": "the path is missing",
     "unix:@": "the path is missing",
     "unix://x": "write unix:/path",
@@ -130,6 +149,18 @@ def test_bad_text_says_where_and_why(text: str) -> None:
             "{}{}".format,
             st.sampled_from(["tcp://", "udp://[", "unix:", "unix:/", "fd://", "TCP:"]),
             st.text(alphabet="a:/[]%@?.1é \0", max_size=30),
+        ),
+        st.builds(
+            "{}?{}".format,
+            st.sampled_from(["udp://239.1.2.3:5", "unix:/x", "unixgram:@x", "tcp://:1"]),
+            st.lists(
+                st.builds(
+                    "{}={}".format,
+                    st.sampled_from(["ttl", "interface", "source", "loop", "mode", "uid", "x", ""]),
+                    st.sampled_from(["1", "0", "0660", "0,1", "::1", "lo", "?", "", "=1", "\0"]),
+                ),
+                max_size=4,
+            ).map("&".join),
         ),
         st.text(min_size=1000, max_size=3000),
     )
@@ -185,6 +216,14 @@ def test_printable_is_bounded_and_prints(text: str | bytes, limit: int) -> None:
     assert len(shown) <= limit
 
 
+def test_format_sockaddr_of_whom_a_proxy_speaks_for() -> None:
+    """The socket's family is the proxy's."""
+    assert format_sockaddr(socket.AF_INET, ("2001:db8::1", 1, 0, 0)) == "[2001:db8::1]:1"
+    assert format_sockaddr(socket.AF_INET6, ("192.0.2.1", 1)) == "192.0.2.1:1"
+    assert format_sockaddr(AF_UNIX, ("192.0.2.1", 1)) == "192.0.2.1:1"
+    assert format_sockaddr(socket.AF_INET, b"\0name") == "unix:@name"
+
+
 def test_format_sockaddr() -> None:
     assert format_sockaddr(socket.AF_INET, ("127.0.0.1", 63062)) == "127.0.0.1:63062"
     assert format_sockaddr(socket.AF_INET6, ("::1", 63062, 0, 0)) == "[::1]:63062"
@@ -203,7 +242,9 @@ def texts(endpoint: str, *, passive: bool = False) -> list[str]:
     return [str(address) for address in resolve(Endpoint.parse(endpoint), passive=passive)]
 
 
-@pytest.mark.parametrize("text", ["tcp://127.0.0.1:8888", "udp://127.0.0.1:7", "unix:/p", "unix:p"])
+@pytest.mark.parametrize(
+    "text", ["tcp://127.0.0.1:8888", "udp://127.0.0.1:7", "unix:/p", "unix:p", "unixgram:/p"]
+)
 @pytest.mark.parametrize("passive", [False, True])
 def test_a_literal_resolves_to_itself(text: str, passive: bool) -> None:
     assert texts(text, passive=passive) == [text]
@@ -267,6 +308,19 @@ def test_abstract_names() -> None:
     assert str(address) == "unix:@jackfield é"
     assert address.path == ""
     assert address.port == 0
+
+
+def test_an_address_has_its_endpoints_options() -> None:
+    endpoint = Endpoint.parse("udp://:5?broadcast=1")
+    assert endpoint.option("broadcast") == "1"
+    assert endpoint.option("ttl") is None
+    for address in (*resolve(endpoint), *resolve(Endpoint.parse("udp://127.0.0.1:5?broadcast=1"))):
+        assert address.option("broadcast") == address.with_port(6).option("broadcast") == "1"
+        assert address.option("ttl") is None
+        assert "?" not in str(address)
+    (address,) = resolve(Endpoint.parse("unixgram:/x?mode=0660"))
+    assert (address.type, address.option("mode")) == (socket.SOCK_DGRAM, "0660")
+    assert str(address) == "unixgram:/x"
 
 
 def test_address_parts() -> None:

@@ -12,11 +12,13 @@ import typing as t
 
 if t.TYPE_CHECKING:
     from jackfield.address import Address, Endpoint, resolve
+    from jackfield.engines.handlers import Stream
     from jackfield.errors import JackfieldError, UsageError
     from jackfield.instrument import Instrument
     from jackfield.protocol import DatagramProtocol, Protocol
     from jackfield.rooms.room import Room
     from jackfield.server import Server, serve
+    from jackfield.tls import TlsClientConfig, TlsConfig
     from jackfield.wire.frames import FrameProtocol
     from jackfield.wire.lines import LineProtocol
 
@@ -33,6 +35,9 @@ _HOMES: t.Final = {
     "Protocol": "protocol",
     "Room": "rooms.room",
     "Server": "server",
+    "Stream": "engines.handlers",
+    "TlsClientConfig": "tls",
+    "TlsConfig": "tls",
     "UsageError": "errors",
     "resolve": "address",
     "serve": "server",
@@ -49,6 +54,9 @@ __all__ = [
     "Protocol",
     "Room",
     "Server",
+    "Stream",
+    "TlsClientConfig",
+    "TlsConfig",
     "UsageError",
     "__version__",
     "resolve",

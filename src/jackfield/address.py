@@ -20,6 +20,7 @@ import typing as t
 from collections.abc import Callable
 
 from jackfield.endpoint import Endpoint, printable, refused
+from jackfield.endpoint_options import Options
 
 __all__ = [
     "AF_UNIX",
@@ -40,15 +41,20 @@ AF_UNIX: t.Final[int] = getattr(socket, "AF_UNIX", -1)
 
 def format_sockaddr(family: int, sockaddr: SockAddr) -> str:
     """A sockaddr as text for logs: ``127.0.0.1:63062``, ``[::1]:63062``, ``unix:/path``,
-    ``unix:@name``, and ``unix`` alone for a Unix peer without a name. Paths are escaped."""
-    if isinstance(sockaddr, tuple) and family == socket.AF_INET:
+    ``unix:@name``, and ``unix`` alone for a Unix peer without a name. Paths are escaped.
+
+    Among these families the shape decides, not ``family``: a proxy may come over one and speak
+    for a client of another."""
+    if family not in (socket.AF_INET, socket.AF_INET6, AF_UNIX):
+        return printable(f"family {int(family)} {sockaddr!r}")
+    if isinstance(sockaddr, tuple) and len(sockaddr) == 2:
         return f"{sockaddr[0]}:{sockaddr[1]}"
-    if isinstance(sockaddr, tuple) and family == socket.AF_INET6:
+    if isinstance(sockaddr, tuple) and len(sockaddr) == 4:
         host = str(sockaddr[0])
         if sockaddr[3] and "%" not in host:
             host += f"%{sockaddr[3]}"
         return f"[{host}]:{sockaddr[1]}"
-    if family == AF_UNIX and not isinstance(sockaddr, tuple):
+    if isinstance(sockaddr, str | bytes):
         name = os.fsdecode(sockaddr)
         if name.startswith("\0"):
             name = "@" + name[1:]
@@ -61,7 +67,8 @@ class Address:
     """One concrete place: what ``socket.socket`` and ``bind`` or ``connect`` take.
 
     ``family`` is an AF_* and ``type`` a SOCK_* of the socket module. ``fd`` is the inherited
-    descriptor of an ``fd://`` address, else -1. ``str`` gives endpoint text again.
+    descriptor of an ``fd://`` address, else -1. ``options`` are the endpoint's. ``str`` gives
+    endpoint text again, without the options: where, not how.
     """
 
     scheme: str
@@ -69,14 +76,22 @@ class Address:
     type: int
     sockaddr: SockAddr
     fd: int = -1
+    options: Options = ()
 
     @classmethod
     def of(cls, sock: socket.socket) -> Address:
         """Where ``sock`` is bound (getsockname)."""
-        scheme = "udp" if sock.type == socket.SOCK_DGRAM else "tcp"
-        return cls(
-            "unix" if sock.family == AF_UNIX else scheme, sock.family, sock.type, sock.getsockname()
-        )
+        stream, datagram = ("unix", "unixgram") if sock.family == AF_UNIX else ("tcp", "udp")
+        scheme = datagram if sock.type == socket.SOCK_DGRAM else stream
+        return cls(scheme, sock.family, sock.type, sock.getsockname())
+
+    def bound(self, sock: socket.socket) -> Address:
+        """Where ``sock``, made for this address, is bound: with its real port."""
+        return dataclasses.replace(self, sockaddr=sock.getsockname())
+
+    def option(self, key: str) -> str | None:
+        """The value of the option ``key``, or None where it was not given."""
+        return dict(self.options).get(key)
 
     @property
     def port(self) -> int:
@@ -101,7 +116,9 @@ class Address:
         if self.scheme == "fd":
             return f"fd://{self.fd}"
         place = format_sockaddr(self.family, self.sockaddr)
-        return place if self.family == AF_UNIX else f"{self.scheme}://{place}"
+        if self.family == AF_UNIX:
+            return self.scheme + place.removeprefix("unix")
+        return f"{self.scheme}://{place}"
 
 
 def resolve(endpoint: Endpoint, *, passive: bool = False) -> list[Address]:
@@ -126,16 +143,23 @@ def _resolve_ip(endpoint: Endpoint, passive: bool) -> list[Address]:
     except (OSError, UnicodeError) as exc:
         why = getattr(exc, "strerror", None) or exc
         raise refused(endpoint, f"the name '{endpoint.host}' does not resolve ({why})") from exc
-    addresses = [Address(endpoint.scheme, family, kind, there) for family, _, _, _, there in found]
+    addresses = [
+        Address(endpoint.scheme, family, kind, there, options=endpoint.options)
+        for family, _, _, _, there in found
+    ]
     return list(dict.fromkeys(addresses))
 
 
 def _every_address(endpoint: Endpoint, kind: int, passive: bool) -> list[Address]:
     """The wildcard or loopback address of each family this system has."""
     ipv4, ipv6 = ("0.0.0.0", "::") if passive else ("127.0.0.1", "::1")
+    places = {
+        socket.AF_INET: (ipv4, endpoint.port),
+        socket.AF_INET6: (ipv6, endpoint.port, 0, 0),
+    }
     both = [
-        Address(endpoint.scheme, socket.AF_INET, kind, (ipv4, endpoint.port)),
-        Address(endpoint.scheme, socket.AF_INET6, kind, (ipv6, endpoint.port, 0, 0)),
+        Address(endpoint.scheme, family, kind, place, options=endpoint.options)
+        for family, place in places.items()
     ]
     return [address for address in both if _system_has(address.family, kind)] or both[:1]
 
@@ -154,9 +178,11 @@ def _resolve_unix(endpoint: Endpoint, passive: bool) -> list[Address]:
     name: str | bytes = endpoint.path
     if endpoint.path.startswith("@"):
         if sys.platform != "linux":
-            raise refused(endpoint, "abstract names exist on Linux only; write unix:/path")
+            why = f"abstract names exist on Linux only; write {endpoint.scheme}:/path"
+            raise refused(endpoint, why)
         name = b"\0" + os.fsencode(endpoint.path[1:])
-    return [Address(endpoint.scheme, AF_UNIX, socket.SOCK_STREAM, name)]
+    kind = socket.SOCK_DGRAM if endpoint.scheme == "unixgram" else socket.SOCK_STREAM
+    return [Address(endpoint.scheme, AF_UNIX, kind, name, options=endpoint.options)]
 
 
 def _resolve_fd(endpoint: Endpoint, passive: bool) -> list[Address]:
@@ -172,10 +198,18 @@ def _resolve_fd(endpoint: Endpoint, passive: bool) -> list[Address]:
         sock.detach()  # still its owner's: nothing was adopted
 
 
+def _resolve_systemd(endpoint: Endpoint, passive: bool) -> list[Address]:
+    """What it stands for, this process was told once: ``kernel.systemd.expand`` knows."""
+    raise refused(endpoint, "names sockets that a server was started with; it cannot be dialled")
+
+
 RESOLVERS: t.Final[dict[str, Callable[[Endpoint, bool], list[Address]]]] = {
     "tcp": _resolve_ip,
     "udp": _resolve_ip,
+    "tls": _resolve_ip,
     "unix": _resolve_unix,
+    "unixgram": _resolve_unix,
     "fd": _resolve_fd,
+    "systemd": _resolve_systemd,
 }
 """One row for each of ``endpoint.SCHEMES``."""

@@ -3,8 +3,13 @@
     tcp://127.0.0.1:8888   tcp://[::1]:8888   tcp://[fe80::1%eth0]:8888   tcp://name:8888
     tcp://:8888            every address, IPv4 and IPv6 (when dialling: loopback)
     udp://...              the same for datagrams
+    tls://...              TLS over TCP
     unix:/path  unix:path  a Unix socket in the file system;  unix:@name  in Linux's abstract space
+    unixgram:...           the same for datagrams
     fd://3                 a socket this process inherited
+    systemd:  systemd:web  all, or those of one name, that systemd opened for this process
+
+Options may follow, each scheme knows its own: ``udp://239.1.2.3:5000?interface=lo&ttl=1``.
 
 ``Endpoint.parse`` reads it, ``str`` writes it back. This module must not know what a name
 resolves to, or whether a path or descriptor exists: that is ``address``. A scheme is one row
@@ -18,8 +23,10 @@ import os
 import socket
 import sys
 import typing as t
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from jackfield import endpoint_options
+from jackfield.endpoint_options import Check, Options
 from jackfield.errors import AddressError
 
 SUN_PATH: t.Final = 108 if sys.platform == "linux" else 104
@@ -54,9 +61,10 @@ def printable(text: str | bytes, limit: int = SHOWN) -> str:
 class Endpoint:
     """What a person wrote. ``Endpoint.parse`` makes and checks it; ``str`` gives it back.
 
-    ``scheme`` is "tcp", "udp", "unix" or "fd". ``host`` is a name or address without
-    brackets, "" for every address; ``port`` is 0 for any free one. ``path`` (unix) begins
-    with "@" for an abstract name. ``fd`` is a descriptor number.
+    ``scheme`` is a key of ``SCHEMES``. ``host`` is a name or address without brackets, ""
+    for every address; ``port`` is 0 for any free one. ``path`` (unix, unixgram) begins with
+    "@" for an abstract name. ``fd`` is a descriptor number. ``name`` (systemd) is that of
+    sockets, "" for all. ``options`` are keys and values.
     """
 
     scheme: str
@@ -64,6 +72,8 @@ class Endpoint:
     port: int = 0
     path: str = ""
     fd: int = -1
+    options: Options = ()
+    name: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Endpoint:
@@ -73,13 +83,22 @@ class Endpoint:
         scheme = SCHEMES.get(written.lower())
         if not colon or scheme is None:
             raise refused(text, _scheme_trouble(text, written, rest))
-        _, question, query = rest.partition("?")
-        if question:
-            raise refused(text, f"no options are known, so not '?{printable(query)}'")
-        return scheme.parse(text, written.lower(), rest)
+        place, question, query = rest.partition("?")
+        endpoint = scheme.parse(text, written.lower(), place)
+        if not question:
+            return endpoint
+        try:
+            options = endpoint_options.split(query, scheme.options)
+        except ValueError as exc:
+            raise refused(text, str(exc)) from None
+        return dataclasses.replace(endpoint, options=options)
+
+    def option(self, key: str) -> str | None:
+        """The value of the option ``key``, or None where it was not given."""
+        return dict(self.options).get(key)
 
     def __str__(self) -> str:
-        return SCHEMES[self.scheme].write(self)
+        return SCHEMES[self.scheme].write(self) + endpoint_options.join(self.options)
 
 
 # --- what is wrong with a text -------------------------------------------------------------
@@ -220,17 +239,48 @@ def _write_fd(endpoint: Endpoint) -> str:
     return f"{endpoint.scheme}://{endpoint.fd}"
 
 
+# --- systemd -------------------------------------------------------------------------------
+
+
+def _parse_systemd(text: str, scheme: str, rest: str) -> Endpoint:
+    # "Printable ASCII without ':', at most 255 characters" (sd_listen_fds_with_names(3)).
+    if ":" in rest or "/" in rest or not rest.isascii() or len(rest) > 255:
+        why = f"'{printable(rest)}' is no name of a socket; write {scheme}: or {scheme}:NAME"
+        raise refused(text, f"{why} as FileDescriptorName= gives it")
+    return Endpoint(scheme, name=rest)
+
+
+def _write_systemd(endpoint: Endpoint) -> str:
+    return f"{endpoint.scheme}:{endpoint.name}"
+
+
 class Scheme(t.NamedTuple):
-    """How one scheme is parsed (from: whole text, scheme, what follows its colon) and written."""
+    """How one scheme is parsed (from: whole text, scheme, what follows its colon) and written,
+    and its options with their checks."""
 
     parse: Callable[[str, str, str], Endpoint]
     write: Callable[[Endpoint], str]
+    options: Mapping[str, Check]
 
+
+UDP_OPTIONS: t.Final = {
+    "interface": endpoint_options.interface,  # of a multicast group: by name or address
+    "ttl": endpoint_options.byte,  # routers that multicast may pass, plus one
+    "loop": endpoint_options.flag,  # 0: this machine does not hear its own multicast
+    "source": endpoint_options.ip,  # the one sender to hear (RFC 4607)
+    "broadcast": endpoint_options.flag,  # 1: sending to broadcast addresses is allowed
+}
+
+UNIXGRAM_OPTIONS: t.Final = {"mode": endpoint_options.mode}  # of the socket's file
+UNIX_OPTIONS: t.Final = {**UNIXGRAM_OPTIONS, "uid": endpoint_options.ids}  # who may connect
 
 SCHEMES: t.Final[dict[str, Scheme]] = {
-    "tcp": Scheme(_parse_ip, _write_ip),
-    "udp": Scheme(_parse_ip, _write_ip),
-    "unix": Scheme(_parse_unix, _write_unix),
-    "fd": Scheme(_parse_fd, _write_fd),
+    "tcp": Scheme(_parse_ip, _write_ip, {}),
+    "udp": Scheme(_parse_ip, _write_ip, UDP_OPTIONS),
+    "unix": Scheme(_parse_unix, _write_unix, UNIX_OPTIONS),
+    "unixgram": Scheme(_parse_unix, _write_unix, UNIXGRAM_OPTIONS),
+    "tls": Scheme(_parse_ip, _write_ip, {}),
+    "fd": Scheme(_parse_fd, _write_fd, {}),
+    "systemd": Scheme(_parse_systemd, _write_systemd, {}),
 }
-"""Every known scheme. A new one (tls) is a row here and one in ``address.RESOLVERS``."""
+"""Every known scheme. A new one is a row here and one in ``address.RESOLVERS``."""

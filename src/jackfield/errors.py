@@ -8,10 +8,14 @@ This module imports nothing of jackfield. The tree::
     |   `-- DescriptorTooLarge    select(2) was asked to watch a descriptor beyond FD_SETSIZE
     |-- PeerError                 "peer"    the other end broke a rule; its connection alone ends
     |   |-- ProtocolViolation     bytes that are not the protocol
-    |   |   `-- TooLong           a line or frame over its bound
+    |   |   |-- TooLong           a line or frame over its bound
+    |   |   `-- ProxyHeaderError  a listed proxy did not begin with a PROXY header
+    |   |-- TlsError              a handshake that failed, a TLS stream broken or cut short
+    |   |-- NotAdmitted           it may not come in: not listed, or too many of its host
     |   |-- FloodError            it sent faster than it may, after a warning
     |   |-- LagError              it read so slowly that its outbox passed the hard limit
     |   `-- DeadlineError         it was idle, or did not log in, for too long
+    |-- ConnectError              either    a connection we asked for failed, or broke under way
     |-- SystemRefused             "system"  the operating system said no (port in use, permission)
     `-- ServerStopping            "ours"    not a failure: this server is shutting down
 
@@ -67,6 +71,35 @@ class TooLong(ProtocolViolation):
     reason = "too-long"
 
 
+class ProxyHeaderError(ProtocolViolation):
+    """What a proxy sent first is no header of the PROXY protocol, or a broken one."""
+
+    reason = "proxy-header"
+
+
+class TlsError(PeerError):
+    """TLS with the peer failed: in its handshake, by a broken record, or by an end of the stream
+    that the peer did not announce (RFC 8446, 6.1).
+
+    ``reason`` is set for each error: "not-tls", "tls-truncated", "tls-alert-unknown-ca", ...
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class NotAdmitted(PeerError):
+    """The peer was connected before it was known that it may not come in.
+
+    ``reason`` is set for each error: "not-a-proxy" or "max-per-host".
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class FloodError(PeerError):
     """The peer kept sending faster than allowed after it was warned."""
 
@@ -82,11 +115,27 @@ class LagError(PeerError):
 class DeadlineError(PeerError):
     """The peer was idle, or did not log in, for longer than allowed.
 
-    ``reason`` is set for each error: "idle-timeout" or "login-timeout".
+    ``reason`` is set for each error: "idle-timeout", "login-timeout", "proxy-timeout"
+    or "tls-handshake-timeout".
     """
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
+        self.reason = reason
+
+
+class ConnectError(JackfieldError):
+    """A connection that we asked for failed, or broke before both sides were done with it.
+
+    ``fault`` is "peer" where the other end refused, reset or fell silent, else "system".
+    ``reason`` is the errno's name where there is one.
+    """
+
+    reason = "connect"
+
+    def __init__(self, message: str, fault: str = "system", reason: str = "connect") -> None:
+        super().__init__(message)
+        self.fault = fault
         self.reason = reason
 
 

@@ -16,13 +16,17 @@ class Instrument:
     def connected(self, transport: t.Any) -> None:
         """A connection was accepted or made; ``transport`` is its ``Transport``."""
 
+    def proxied(self, transport: t.Any, via: str) -> None:
+        """A proxy said whom it speaks for: ``transport`` has the client's address now, ``via``
+        is the proxy's, as text."""
+
     def disconnected(self, transport: t.Any, exc: BaseException | None, reason: str) -> None:
         """It is over. ``exc`` as for ``connection_lost``; ``reason`` is a word for people:
         "eof", "closed", "aborted", an errno's name, or a ``JackfieldError``'s reason."""
 
     def refused(self, peer: str, reason: str) -> None:
-        """A connection was accepted and closed at once: "max-connections", "max-per-host" or
-        "descriptor-too-large"."""
+        """A connection was accepted and closed at once: "max-connections", "max-per-host",
+        "max-per-second", "uid" (not in the listener's list) or "descriptor-too-large"."""
 
     def accept_failed(self, listener: str, exc: OSError) -> None:
         """Accepting failed and pauses for a moment: no descriptors, no memory."""

@@ -57,6 +57,13 @@ DATAGRAM_OUTBOX: Final = 256 * 1024
 """Bytes of datagrams kept while the send buffer is full. UDP promises no delivery: beyond
 this the newest is dropped and counted."""
 
+DATAGRAM_PAYLOAD: Final = 65507
+"""The most bytes sent as one datagram: 65,535 less the IPv4 and UDP headers (RFC 791, RFC 768)."""
+
+REPLY_WAIT: Final = 1.0
+"""After the last datagram in either direction: how long a client at the end of its input waits
+for replies. UDP has no end of stream; a round trip across the world takes a third of it."""
+
 # --- closing -------------------------------------------------------------------------------
 
 LINGER: Final = 2.0
@@ -70,6 +77,12 @@ time is not going to."""
 DRAIN: Final = 5.0
 """On SIGTERM: how long all connections together may take to flush before they are cut.
 Service managers kill after 10 (containers) or 90 seconds (systemd)."""
+
+# --- the service manager -------------------------------------------------------------------
+
+NOTIFY_WAIT: Final = 1.0
+"""For systemd to take a notification. Its queue is hundreds long; should it be full, we go on
+serving, and systemd sees a late or missing line instead of a server that hangs."""
 
 # --- deadlines, counts, dead peers ---------------------------------------------------------
 
@@ -86,6 +99,9 @@ MAX_CONNECTIONS: Final = 0
 MAX_PER_HOST: Final = 0
 """0: no limit by host: a company or a lecture hall is one address behind NAT."""
 
+MAX_PER_SECOND: Final = 0.0
+"""0: no limit to new connections a second: who restarts a proxy or a lecture brings hundreds."""
+
 CONNECT_TIMEOUT: Final = 10.0
 """Per address when dialling: Linux itself would retry a lost SYN for over two minutes."""
 
@@ -99,6 +115,45 @@ USER_TIMEOUT: Final = 120.0
 """Sent bytes may stay unacknowledged this long (TCP_USER_TIMEOUT, RFC 5482): the same two
 minutes for a peer that vanishes while we write."""
 
+PROXY_TIMEOUT: Final = 5.0
+"""From a proxy's connection to the end of its PROXY header. It sends that at once; the protocol
+asks for at least 3 seconds, so that one lost packet is sent again in time."""
+
+# --- TLS -----------------------------------------------------------------------------------
+
+TLS_HANDSHAKE: Final = 10.0
+"""From a connection to the end of its TLS handshake: two round trips and some milliseconds of
+computing, so that even several lost packets do not matter. A silent peer holds a descriptor."""
+
+TLS_RECORD: Final = 16 * 1024
+"""Most plaintext of one record (RFC 8446, 5.1): what is encrypted, and decrypted, at a time."""
+
+TLS_AHEAD: Final = LOW_WATER
+"""Ciphertext in the outbox of a connection up to which another record is encrypted. Ciphertext is
+each connection's own, while plaintext that waits is shared between the members of a room."""
+
+# --- threads -------------------------------------------------------------------------------
+
+THREADS_MAX: Final = 0
+"""0: a thread for each connection that is admitted. Its cost is address space, some 30 KiB of
+memory and the scheduler's work; the limit that hurts first is the system's (ulimit -u, cgroup
+pids)."""
+
+THREAD_STACK: Final = 0
+"""0: the system's own, mostly 8 MiB of address space. Only what is touched takes memory, so that
+a small stack saves none; while Python's recursion through C was measured to need 1 MiB before it
+raises RecursionError, and with 512 KiB a peer's nested input can end the process instead."""
+
+THREAD_END: Final = 1.0
+"""After the server's end: for threads to return from a protocol's callback. One that waits for a
+database may never; it is a daemon thread, which ends with the process."""
+
+# --- coroutines ----------------------------------------------------------------------------
+
+TASK_END: Final = 1.0
+"""After the server's end: for coroutines to heed their cancellation. What they await as they clean
+up takes milliseconds, and one that swallows it would keep the process for ever."""
+
 # --- framing -------------------------------------------------------------------------------
 
 LINE_LIMIT: Final = 4096
@@ -107,6 +162,10 @@ send more (N_TTY_BUF_SIZE), IRCv3 allows 4,096 tag bytes."""
 
 FRAME_LIMIT: Final = 1024 * 1024
 """Largest payload of a FrameProtocol: what one peer can make us hold."""
+
+PROXY_HEADER: Final = 4096
+"""Longest PROXY header of version 2. Its addresses take at most 232 bytes, what clouds and TLS
+terminators add some hundreds; nginx takes 4,096 too."""
 
 # --- rooms and chat ------------------------------------------------------------------------
 

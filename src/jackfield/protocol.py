@@ -74,10 +74,12 @@ class DatagramProtocol:
         """The socket is bound; ``transport`` is a ``DatagramTransport``."""
 
     def datagram_received(self, data: bytes, addr: SocketAddress) -> None:
-        """One whole datagram, at most 65,507 bytes, from ``addr``."""
+        """One whole datagram, at most 65,507 bytes over UDP, from ``addr``; a Unix peer that has
+        no name has none."""
 
     def error_received(self, exc: OSError) -> None:
-        """A send or receive failed (port unreachable, no buffers); the socket lives on."""
+        """A send or receive failed (port unreachable, no buffers, too large); the socket lives
+        on. ``exc.peername`` is the peer's address where that is known, else None."""
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The socket is closed."""
@@ -159,7 +161,8 @@ class Transport(t.Protocol):
         Raises ``ValueError`` unless high >= low >= 0."""
 
     def get_extra_info(self, name: str, default: t.Any = None) -> t.Any:
-        """``peername``, ``sockname``, ``socket``, ``fd`` (int), ``peer`` (text for people)."""
+        """``peername``, ``sockname``, ``socket``, ``fd`` (int), ``peer`` (text for people), and
+        for Unix sockets ``peercred``: (pid, uid, gid) of who connected."""
 
     def get_protocol(self) -> t.Any:
         """The protocol that now receives the callbacks."""
@@ -168,6 +171,14 @@ class Transport(t.Protocol):
         """Hand the connection to another protocol; ``connection_made`` is not called again."""
 
     # --- beyond asyncio ----------------------------------------------------------------
+
+    def deliver(self, data: bytes) -> bool:
+        """``write`` for a fan-out: asks no gatherer, calls no callback before it returns, keeps
+        ``data`` by reference while it waits. True: something is left in the outbox."""
+
+    def set_peername(self, peername: SocketAddress) -> None:
+        """The peer speaks for ``peername``: from now on that is its address, in logs and for
+        the count per host. Closes the connection if there are too many of that host."""
 
     def made_progress(self) -> None:
         """The peer completed a message: ends the login deadline, restarts the idle one."""
@@ -203,4 +214,4 @@ class DatagramTransport(t.Protocol):
         """True once closing has begun."""
 
     def get_extra_info(self, name: str, default: t.Any = None) -> t.Any:
-        """``sockname``, ``socket``, ``fd``."""
+        """``sockname``, ``socket``, ``fd``; ``peername`` where the socket is connected."""

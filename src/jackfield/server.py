@@ -6,6 +6,7 @@ served. Must not know any protocol or service.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import signal
 import socket
@@ -15,13 +16,20 @@ import typing as t
 from collections.abc import Callable, Iterable, Sequence
 
 from jackfield import engines, limits
+from jackfield import server_checks as checks
 from jackfield.address import Address, Endpoint, resolve
 from jackfield.errors import UsageError
 from jackfield.instrument import Instrument
+from jackfield.kernel import privileges, systemd
 from jackfield.kernel.signals import handling
-from jackfield.kernel.sockets import Listener, adopt, bind_datagram_all, listen_all
-from jackfield.protocol import DatagramProtocol
+from jackfield.kernel.sockets import Listener, adopt, bind_datagram_all, listen, listen_all
+from jackfield.supervisor import Supervisor
 from jackfield.tools.connection_log import ConnectionLog
+from jackfield.tools.status import Status
+from jackfield.transports.proxied import ProxiedFactory, Proxies
+
+if t.TYPE_CHECKING:
+    from jackfield.tls import TlsConfig  # not for nothing: it loads OpenSSL
 
 log = logging.getLogger("jackfield")
 
@@ -32,10 +40,15 @@ class Server:
     """Serve ``protocol_factory()`` to every connection on every endpoint.
 
     ``endpoints``: text as ``address.Endpoint`` takes it, or several. ``protocol_factory``: a
-    protocol class or any callable that makes one; on ``udp://`` one protocol serves the whole
-    socket, made by ``datagram_factory`` if that is given. ``engine``: a name of
+    protocol class or any callable that makes one, or under the engines ``asyncio`` and ``uvloop``
+    a coroutine function that takes a ``Stream``; on ``udp://`` and ``unixgram:`` one protocol
+    serves the whole socket, made by ``datagram_factory`` if that is given. ``engine``: a name of
     ``engines.NAMES`` or "auto". ``backlog``: completed connections the kernel keeps waiting.
     The limits are those of ``engines.Options``: counts, and times in seconds; 0 lifts each.
+    ``proxy_from``: addresses and networks of proxies, as ``Proxies`` takes them; streams are
+    then served to these alone, behind a PROXY header. ``user``, ``group``: whom the process
+    becomes once the endpoints are open, as ``privileges.Identity.find`` takes them.
+    ``tls``: the certificates for ``tls://`` endpoints; while ``run`` runs, SIGHUP reloads them.
 
     Use it in a ``with`` (it runs in a thread), or call ``run()`` to serve in this one::
 
@@ -46,44 +59,70 @@ class Server:
     def __init__(
         self,
         endpoints: str | Endpoint | Iterable[str | Endpoint],
-        protocol_factory: Factory,
+        protocol_factory: Callable[..., t.Any],
         *,
         datagram_factory: Factory | None = None,
         engine: str = engines.AUTO,
         backlog: int = limits.BACKLOG,
         max_connections: int = limits.MAX_CONNECTIONS,
         max_per_host: int = limits.MAX_PER_HOST,
+        max_per_second: float = limits.MAX_PER_SECOND,
         idle_timeout: float = limits.IDLE_TIMEOUT,
         login_timeout: float = limits.LOGIN_TIMEOUT,
         drain: float = limits.DRAIN,
+        workers: int = 0,
+        accept: str = "auto",
+        proxy_from: str | Iterable[str] = (),
+        user: str = "",
+        group: str = "",
+        tls: TlsConfig | None = None,
+        threads_max: int = limits.THREADS_MAX,
+        thread_stack: int = limits.THREAD_STACK,
+        status: float = 0,
         instruments: Sequence[Instrument] = (),
     ) -> None:
         several = [endpoints] if isinstance(endpoints, str | Endpoint) else list(endpoints)
         self.endpoints = [e if isinstance(e, Endpoint) else Endpoint.parse(e) for e in several]
         if not self.endpoints:
             raise UsageError("no endpoint was given; try tcp://127.0.0.1:8888")
+        self._tls = tls
+        checks.require_tls(self.endpoints, tls)
         self.engine_name = engines.choose(engine)
         self.listeners: list[Listener] = []
         self._datagram_sockets: list[socket.socket] = []
-        self._factory = protocol_factory
+        self._addresses: list[Address] = []
+        self._factory = engines.protocol_factory(self.engine_name, protocol_factory)
         self._datagram_factory = datagram_factory or protocol_factory
-        self._backlog = _at_least("backlog", backlog, 0)
-        self._drain = _at_least("drain", drain, 0)
+        self._backlog = checks.at_least("backlog", backlog, 0)
+        self._drain = checks.at_least("drain", drain, 0)
+        self._workers = int(checks.at_least("workers", workers, 0))
+        self._reuse_port = self._workers > 0 and checks.reuses_port(accept)
+        self._copies: list[list[Listener]] = []
+        if self._workers:
+            checks.require_one_thread(self.engine_name)
+        self._proxies = Proxies(proxy_from) if proxy_from else None
+        self._identity = privileges.Identity.find(user, group)
         self._options = engines.Options(
-            max_connections=int(_at_least("max_connections", max_connections, 0)),
-            max_per_host=int(_at_least("max_per_host", max_per_host, 0)),
-            idle_timeout=_at_least("idle_timeout", idle_timeout, 0),
-            login_timeout=_at_least("login_timeout", login_timeout, 0),
+            max_connections=int(checks.at_least("max_connections", max_connections, 0)),
+            max_per_host=int(checks.at_least("max_per_host", max_per_host, 0)),
+            max_per_second=checks.at_least("max_per_second", max_per_second, 0),
+            idle_timeout=checks.at_least("idle_timeout", idle_timeout, 0),
+            login_timeout=checks.at_least("login_timeout", login_timeout, 0),
+            drain=self._drain,
+            proxies=self._proxies,
+            threads_max=int(checks.at_least("threads_max", threads_max, 0)),
+            thread_stack=int(checks.at_least("thread_stack", thread_stack, 0)),
         )
+        self._status = checks.at_least("status", status, 0)
         self._instruments = (ConnectionLog(), *instruments)
         self._engine: t.Any = None
         self._thread: threading.Thread | None = None
+        self._has_run = False
 
     @property
     def addresses(self) -> list[Address]:
         """Where it listens, with the real ports where 0 was asked for. Empty before ``open``."""
-        bound = [Address.of(sock) for sock in self._datagram_sockets]
-        return [listener.address for listener in self.listeners] + bound
+        return list(self._addresses)
 
     @property
     def engine(self) -> t.Any:
@@ -100,21 +139,60 @@ class Server:
         if self._engine is not None:
             return
         try:
-            for endpoint in self.endpoints:
+            if self._identity is not None:
+                privileges.require(self._identity)
+            for endpoint in systemd.expand(self.endpoints):
                 self._open_one(endpoint)
-            engine = engines.make(self.engine_name, self._options, self._instruments)
-            for listener in self.listeners:
-                engine.listen(listener, self._factory)
+            self._addresses = [listener.address for listener in self.listeners]
+            self._addresses += [Address.of(sock) for sock in self._datagram_sockets]
+            self._engine = self._supervise() if self._workers else self._make_engine(0)
+            self._drop_privileges()
+        except BaseException:
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
+            self._close_sockets()
+            raise
+
+    def _make_engine(self, worker: int) -> t.Any:
+        """An engine that serves every endpoint: worker number ``worker``'s, or the only one."""
+        engine = engines.make(self.engine_name, self._options, self._instruments)
+        try:
+            for listener in self._copies[worker] if self._copies else self.listeners:
+                engine.listen(listener, self._behind_proxy(self._within_tls(listener)))
             for sock in self._datagram_sockets:
                 engine.serve_datagrams(sock, self._datagram_factory)
         except BaseException:
-            self._close_sockets()
+            engine.close()
             raise
-        self._engine = engine
+        return engine
+
+    def _supervise(self) -> Supervisor:
+        """The parent of the workers, and where SO_REUSEPORT is wanted, each one's listeners."""
+        if self._reuse_port:
+            self._copies = [self.listeners]
+            for _ in range(1, self._workers):
+                self._copies.append([self._copy(listener) for listener in self.listeners])
+        return Supervisor(self._workers, self._make_worker, self._options)
+
+    def _make_worker(self, number: int) -> t.Any:
+        """In a worker: its engine, without the listeners of the others."""
+        for other, listeners in enumerate(self._copies):
+            if other != number:
+                for listener in listeners:
+                    if listener not in self._copies[number]:
+                        listener.sock.close()
+        return self._make_engine(number)
+
+    def _copy(self, listener: Listener) -> Listener:
+        """Another listener with the same address, and a queue of its own."""
+        if listener.address.scheme not in ("tcp", "tls"):
+            return listener  # a Unix socket's name is one socket's: its queue is shared
+        return listen(listener.address, listener.backlog_asked, reuse_port=True)
 
     def _open_one(self, endpoint: Endpoint) -> None:
-        if endpoint.scheme == "udp":
-            _require_datagrams(endpoint, self._datagram_factory)
+        if endpoint.scheme in ("udp", "unixgram"):
+            checks.require_datagrams(endpoint, self._datagram_factory)
             self._datagram_sockets += bind_datagram_all(endpoint)
             return
         if endpoint.scheme == "fd":
@@ -122,17 +200,41 @@ class Server:
             if isinstance(adopted, Listener):
                 self.listeners.append(adopted)
             else:
-                _require_datagrams(endpoint, self._datagram_factory)
+                checks.require_datagrams(endpoint, self._datagram_factory)
                 self._datagram_sockets.append(adopted)
             return
-        self.listeners += listen_all(endpoint, int(self._backlog))
+        self.listeners += listen_all(endpoint, int(self._backlog), reuse_port=self._reuse_port)
+
+    def _within_tls(self, listener: Listener) -> Factory:
+        """The protocol's own factory, on ``tls://`` within the layer that encrypts."""
+        if listener.address.scheme != "tls" or self._tls is None:
+            return self._factory
+        from jackfield.transports.tls import TlsFactory
+
+        return TlsFactory(self._tls.context, self._factory)
+
+    def _behind_proxy(self, factory: Factory) -> Factory:
+        """The outermost layer: a PROXY header comes before everything else, TLS too."""
+        return ProxiedFactory(self._proxies, factory) if self._proxies is not None else factory
+
+    def _drop_privileges(self) -> None:
+        """Everything is bound, nobody was accepted: the last that needs root."""
+        if self._identity is None:
+            return
+        files = [listener.file for listener in self.listeners]
+        files += [getattr(sock, "made", None) for sock in self._datagram_sockets]
+        for made in files:
+            if made is not None:
+                privileges.give(made, self._identity)
+        privileges.drop(self._identity)
 
     def _close_sockets(self) -> None:
-        for listener in self.listeners:
+        for listener in (*self.listeners, *itertools.chain(*self._copies)):
             listener.close()
         for sock in self._datagram_sockets:
             sock.close()
         self.listeners.clear()
+        self._copies.clear()
         self._datagram_sockets.clear()
 
     def describe(self) -> list[str]:
@@ -161,31 +263,81 @@ class Server:
     def run(self) -> None:
         """Serve in this thread until ``stop``, SIGINT or SIGTERM; a second signal cuts at once.
 
-        Signals are handled in the main thread only, and restored afterwards.
+        Signals are handled in the main thread only, and restored afterwards. A service manager
+        is told when it is ready and when it stops, and its watchdog is kept quiet.
         """
-        self.open()
+        self._run_once()
         engine = self._engine
 
         def stop() -> None:
+            systemd.stopping()
             engine.stop(self._drain)
 
-        handlers = {signal.SIGINT: stop, signal.SIGTERM: stop}
+        # In the first tick: whoever hears that we are ready may send a signal at once.
+        engine.call_soon(systemd.ready)
+        engine.call_soon(systemd.keep_alive, engine.call_later)
+
+        handlers: dict[signal.Signals, Callable[[], object]] = {
+            signal.SIGINT: stop,
+            signal.SIGTERM: stop,
+        }
+        if (self._tls is not None or self._workers) and hasattr(signal, "SIGHUP"):
+            handlers[signal.SIGHUP] = lambda: engine.call_soon(self._hang_up)
+        status = Status(self.engine_name, engine, self.listeners)
+        if hasattr(signal, "SIGUSR1"):
+            handlers[signal.SIGUSR1] = lambda: engine.call_soon(status.say)
+        if self._status:
+            engine.call_soon(status.repeat, self._status)
         with handling(handlers, engine.wakeup_fd):
-            engine.run()
+            self._serve()
+
+    def _serve(self) -> None:
+        try:
+            self._engine.run()
+        finally:
+            if self._workers:  # the workers had copies of these
+                self._close_sockets()
+
+    def _hang_up(self) -> None:
+        """SIGHUP: certificates are read again, and workers replaced by ones that have them."""
+        self.reload_tls()
+        if isinstance(self._engine, Supervisor):
+            self._engine.replace_all()
+
+    def reload_tls(self) -> None:
+        """Read the certificates again, for new connections. Where that fails those in use stay,
+        and a line is logged."""
+        if self._tls is None:
+            return
+        systemd.reloading()
+        try:
+            self._tls.reload()
+        except UsageError as exc:
+            log.warning("certificates not reloaded, the old ones stay in use: %s", exc)
+        else:
+            log.info("certificates reloaded; new connections get them")
+        systemd.ready()
 
     def start(self) -> None:
         """Serve in a new thread; returns when the endpoints are open."""
-        if self._thread is not None:
-            raise RuntimeError("this server has been started already")
-        self.open()
-        self._thread = threading.Thread(target=self._engine.run, name="jackfield", daemon=True)
+        self._run_once()
+        self._thread = threading.Thread(target=self._serve, name="jackfield", daemon=True)
         self._thread.start()
+
+    def _run_once(self) -> None:
+        if self._has_run:
+            raise RuntimeError("this server has been started already; make another")
+        self.open()
+        self._has_run = True
 
     def stop(self, drain: float | None = None) -> None:
         """Stop listening, flush and close every connection, for at most ``drain`` seconds (that
         of the constructor by default). Waits for the thread that ``start`` made, unless it is
         this one."""
         if self._engine is None:
+            return
+        if not self._has_run:
+            self._engine.close()
             return
         self._engine.stop(self._drain if drain is None else drain)
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -201,7 +353,7 @@ class Server:
 
 def serve(
     endpoints: str | Endpoint | Iterable[str | Endpoint],
-    protocol_factory: Factory,
+    protocol_factory: Callable[..., t.Any],
     **options: t.Any,
 ) -> None:
     """Serve until SIGINT or SIGTERM: ``Server(endpoints, protocol_factory, **options).run()``.
@@ -218,17 +370,3 @@ def serve(
     for line in (*server.describe(), *server.clamped()):
         print(line, file=sys.stderr, flush=True)
     server.run()
-
-
-def _at_least(name: str, value: float, least: float) -> float:
-    if not value >= least:  # also a NaN
-        raise UsageError(f"{name} must be {least:g} or more, not {value!r}")
-    return value
-
-
-def _require_datagrams(endpoint: Endpoint, factory: Factory) -> None:
-    if isinstance(factory, type) and not hasattr(factory, "datagram_received"):
-        raise UsageError(
-            f"{endpoint}: {factory.__name__} serves streams; on udp:// give a protocol with "
-            f"datagram_received, such as a {DatagramProtocol.__name__}"
-        )

@@ -20,7 +20,7 @@ def fuzzer() -> dict[str, t.Any]:
 def test_a_few_cases_agree(fuzzer: dict[str, t.Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert fuzzer["main"](["--seed", "1", "--count", "150"]) == 0
     printed = capsys.readouterr().out
-    assert printed == "seed 1: 150 cases each for lines, frames, telnet: all agree\n"
+    assert printed == "seed 1: 150 cases each for lines, frames, telnet, proxy: all agree\n"
 
 
 def test_a_parser_that_forgets_is_found(fuzzer: dict[str, t.Any]) -> None:

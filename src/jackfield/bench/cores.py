@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import sys
 import typing as t
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ SPARE_DESCRIPTORS: t.Final = 64
 
 
 def check_system() -> None:
-    """Raise ``SystemRefused`` where bench cannot run: it needs epoll and CPU pinning."""
+    """Raise ``SystemRefused`` where bench cannot run: it needs epoll and /proc."""
     if not sys.platform.startswith("linux"):
         raise SystemRefused("bench needs Linux: its load generator uses epoll and /proc")
 
@@ -57,6 +56,8 @@ def raise_descriptor_limit(connections: int) -> None:
 
     Raises ``UsageError`` when that is too few for ``connections`` in one process.
     """
+    import resource  # not on Windows, where check_system has refused already
+
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard != resource.RLIM_INFINITY and connections + SPARE_DESCRIPTORS > hard:

@@ -15,7 +15,6 @@ from jackfield.bench.runner import Result
 from jackfield.bench.servers import Absent
 from jackfield.bench.summary import Spread
 
-
 WIDTH: t.Final = 110
 """Columns of a terminal that the widest table needs."""
 

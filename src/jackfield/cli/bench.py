@@ -195,9 +195,9 @@ def _print(results: Sequence[runner.Result], absent: Sequence[servers.Absent]) -
     for result in results:
         console.print(report.table(result))
         for line in report.ratio_lines(result):
-            console.print(line, style="bold", highlight=False)
+            console.print(line, style="bold", highlight=False, soft_wrap=True)
         for line in result.warnings():
-            console.print(f"warning: {line}", style="yellow", highlight=False)
+            console.print(f"warning: {line}", style="yellow", highlight=False, soft_wrap=True)
     for peer in absent:
         console.print(f"left out: {peer.name}: {peer.reason}", highlight=False, markup=False)
 

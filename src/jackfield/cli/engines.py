@@ -13,5 +13,5 @@ def command() -> None:
     taken = engines.choose(engines.AUTO)
     for name in engines.NAMES:
         why = engines.missing(name)
-        state = f"missing: {why}" if why else "available"
-        click.echo(f"{name:<8} {state}{' (auto takes this one)' if name == taken else ''}")
+        state = f"missing: {why}" if why else f"available: {engines.ABOUT[name]}"
+        click.echo(f"{name:<9} {state}{' (auto takes this one)' if name == taken else ''}")

@@ -11,6 +11,8 @@ import typing as t
 import click
 
 from jackfield import engines, limits, services
+from jackfield.cli import tls_options
+from jackfield.endpoint import printable
 from jackfield.errors import UsageError
 from jackfield.server import Server
 from jackfield.services import Service, ServiceOptions
@@ -19,23 +21,17 @@ DEFAULT_ENDPOINT: t.Final = "tcp://127.0.0.1:8888"
 """This machine alone: to be reached from elsewhere is a decision."""
 
 
-class Flood(click.ParamType[float]):
+def _rate(_context: click.Context, _option: click.Parameter, value: str) -> float:
     """``off``, or lines a second."""
-
-    name = "off|RATE"
-
-    def convert(
-        self, value: t.Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        if value == "off":
-            return 0.0
-        try:
-            rate = float(value)
-        except ValueError:
-            rate = -1.0
-        if not 0 <= rate < float("inf"):
-            self.fail(f"{value!r} is neither off nor a number of lines per second", param, ctx)
-        return rate
+    if value == "off":
+        return 0.0
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate < float("inf"):
+        raise click.BadParameter(f"{value!r} is neither off nor a number of lines per second")
+    return rate
 
 
 SECONDS = click.FloatRange(min=0)
@@ -83,11 +79,55 @@ COUNT = click.IntRange(min=0)
     help="Connections at a time from one address; 0: no limit.",
 )
 @click.option(
+    "--max-per-second",
+    type=SECONDS,
+    default=limits.MAX_PER_SECOND,
+    show_default=True,
+    help="New connections a second, lastingly; others are closed at once; 0: no limit.",
+)
+@click.option(
+    "--threads-max",
+    type=COUNT,
+    default=limits.THREADS_MAX,
+    show_default=True,
+    help="Connections at a time with --engine thread; others wait in the backlog; 0: no limit.",
+)
+@click.option(
+    "--thread-stack",
+    type=COUNT,
+    default=limits.THREAD_STACK,
+    show_default=True,
+    help="Bytes of stack of each thread; 0: the system's default.",
+)
+@click.option(
+    "--status",
+    type=SECONDS,
+    default=0,
+    metavar="SECONDS",
+    help="Say this often how many were accepted, wait in the backlog, were refused and are "
+    "connected, as SIGUSR1 does once.",
+)
+@click.option(
     "--flood",
-    type=Flood(),
-    default=limits.FLOOD_RATE,
+    callback=_rate,
+    metavar="off|RATE",
+    default=str(limits.FLOOD_RATE),
     show_default=True,
     help="Chat lines a second per user; off: no limit.",
+)
+@click.option(
+    "--workers",
+    type=COUNT,
+    default=0,
+    show_default=True,
+    help="Processes that serve together, rooms included; 0: this one alone.",
+)
+@click.option(
+    "--accept",
+    type=click.Choice(["auto", "shared", "reuseport"]),
+    default="auto",
+    show_default=True,
+    help="One listener shared by the workers, or one for each (SO_REUSEPORT).",
 )
 @click.option(
     "--drain",
@@ -96,6 +136,21 @@ COUNT = click.IntRange(min=0)
     show_default=True,
     help="Seconds to flush all connections on SIGINT or SIGTERM.",
 )
+@click.option(
+    "--proxy-from",
+    metavar="ADDRESSES",
+    default="",
+    help="Serve only these proxies, which must send a PROXY header (v1 or v2) with their "
+    "client's address: 127.0.0.1,10.0.0.0/8; unix: all peers on Unix sockets.",
+)
+@tls_options.serving
+@click.option(
+    "--user",
+    metavar="NAME[:GROUP]",
+    default="",
+    help="Become this user once every endpoint is open; start as root.",
+)
+@click.option("--group", metavar="NAME", default="", help="The group to be in then.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning"]),
@@ -118,8 +173,10 @@ def command(
     SERVICE   chat, echo, discard, daytime, time or chargen;
               or your own protocol as module:Factory
     ENDPOINT  tcp://127.0.0.1:8888 (the default), tcp://[::1]:8888,
+              tls://[::1]:8888 (with --tls-cert and --tls-key),
               tcp://:8888 (every address), unix:/path, unix:@abstract,
-              udp://127.0.0.1:8888, fd://3
+              udp://127.0.0.1:8888, unixgram:/path, fd://3,
+              systemd: (all sockets that systemd passed), systemd:NAME
     """
     _log_to_stderr(log_level)
     made = _make(service, ServiceOptions(greeting=greeting, flood=flood))
@@ -128,14 +185,20 @@ def command(
         made.stream,
         datagram_factory=made.datagram or _no_datagrams(service),
         engine=engine,
+        tls=tls_options.server_config(options),
         **options,
     )
     server.open()
+    # Once it runs: who waits for the lines may send a signal at once, and it must be handled.
+    server.engine.call_soon(_announce, server)
+    server.run()
+
+
+def _announce(server: Server) -> None:
     for line in server.describe():
         click.echo(line, err=True)
     for line in server.clamped():
         logging.getLogger("jackfield").warning("%s", line)
-    server.run()
 
 
 def _make(service: str, options: ServiceOptions) -> Service:
@@ -150,22 +213,27 @@ def _make(service: str, options: ServiceOptions) -> Service:
 def _load(name: str) -> t.Callable[[], t.Any]:
     """Import ``module:Factory``, the module from the working directory too."""
     module_name, _, attribute = name.partition(":")
+    shown = printable(name)
+    if attribute.startswith("//") or module_name in ("unix", "unixgram", "systemd"):
+        raise UsageError(f"{shown} is an endpoint; name the service first, as in echo {shown}")
+    if module_name.endswith(".py"):
+        raise UsageError(f"{shown}: a module is named without its .py")
+    if not module_name or not all(map(str.isidentifier, module_name.split("."))):
+        raise UsageError(f"{shown}: write module:Factory, as in myserver:MyProtocol")
     sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
-        raise UsageError(f"{name}: there is no module {exc.name} here or installed") from exc
-    except ValueError as exc:
-        raise UsageError(f"{name}: write module:Factory, as in myserver:MyProtocol") from exc
+        raise UsageError(f"{shown}: there is no module {exc.name} here or installed") from exc
     factory = getattr(module, attribute, None)
     if not callable(factory):
-        raise UsageError(f"{name}: {module_name} has no protocol class or factory {attribute!r}")
+        raise UsageError(f"{shown}: {module_name} has no protocol class or factory {attribute!r}")
     return t.cast(t.Callable[[], t.Any], factory)
 
 
 def _no_datagrams(service: str) -> t.Callable[[], t.Any]:
     def refuse() -> t.NoReturn:
-        raise UsageError(f"{service} is not served over UDP; use tcp:// or unix:")
+        raise UsageError(f"{service} is not served by datagrams; use tcp:// or unix:")
 
     return refuse
 

@@ -44,7 +44,7 @@ class AcceptorOwner(t.Protocol):
 class Acceptor:
     """One listener and the factory of its protocols."""
 
-    __slots__ = ("_closed", "_engine", "_paused", "factory", "fd", "listener")
+    __slots__ = ("_closed", "_engine", "_held_back", "_paused", "factory", "fd", "listener")
 
     def __init__(
         self, engine: AcceptorOwner, listener: Listener, factory: Callable[[], t.Any]
@@ -53,14 +53,19 @@ class Acceptor:
         self.listener = listener
         self.factory = factory
         self.fd = listener.sock.fileno()
-        self._paused = False
+        self._paused = False  # after a failure
+        self._held_back = False  # by the engine
         self._closed = False
         engine.watch(self.fd, 0, READ)
+
+    @property
+    def _watched(self) -> bool:
+        return not (self._paused or self._held_back or self._closed)
 
     def on_ready(self, _flags: int) -> None:
         """Take a bounded burst, so that those already served are not kept waiting."""
         for _ in range(limits.ACCEPT_BURST):
-            if self._paused or not self._accept_one():
+            if not self._watched or not self._accept_one():
                 return
 
     def _accept_one(self) -> bool:
@@ -79,25 +84,32 @@ class Acceptor:
         self._engine.accepted(self, sock, peername)
         return True
 
+    def hold_back(self, hold: bool) -> None:
+        """Accept nobody until this is called with False: who connects waits in the backlog."""
+        before, self._held_back = self._watched, hold
+        self._watch(before)
+
+    def _watch(self, before: bool) -> None:
+        if before != self._watched:
+            self._engine.watch(self.fd, READ * before, READ * self._watched)
+
     def _pause(self, exc: OSError) -> None:
-        self._paused = True
-        self._engine.watch(self.fd, READ, 0)
+        before, self._paused = self._watched, True
+        self._watch(before)
         self._engine.call_later(limits.ACCEPT_RETRY, self._resume)
         self._engine.accept_failed(self, exc)
 
     def _resume(self) -> None:
-        if not self._closed:
-            self._paused = False
-            self._engine.watch(self.fd, 0, READ)
-            self.on_ready(READ)
+        before, self._paused = self._watched, False
+        self._watch(before)
+        self.on_ready(READ)
 
     def close(self, most: int) -> None:
         """Take those (at most ``most``) who have connected already, then stop listening."""
         if self._closed:
             return
-        while most > 0 and not self._paused and self._accept_one():
+        while most > 0 and self._watched and self._accept_one():
             most -= 1
-        self._closed = True
-        if not self._paused:
-            self._engine.watch(self.fd, READ, 0)
+        before, self._closed = self._watched, True
+        self._watch(before)
         self.listener.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
+from collections.abc import Container
 
 from jackfield import limits
 
@@ -15,6 +17,15 @@ class Options:
     max_per_host: int = limits.MAX_PER_HOST
     idle_timeout: float = limits.IDLE_TIMEOUT
     login_timeout: float = limits.LOGIN_TIMEOUT
+    drain: float = limits.DRAIN
+    """Seconds that child processes take to flush when they are told to stop."""
+    proxies: Container[t.Any] | None = None
+    """Peer addresses that are not counted per host, as they speak for others."""
+    max_per_second: float = limits.MAX_PER_SECOND
+    threads_max: int = limits.THREADS_MAX
+    """Connections the engine ``thread`` serves at a time; others wait in the backlog."""
+    thread_stack: int = limits.THREAD_STACK
+    """Bytes of stack of each of its threads; 0: the system's own default."""
 
 
 @dataclasses.dataclass(slots=True)

@@ -21,6 +21,7 @@ class ConnectorOwner(t.Protocol):
     """What a connector needs of its engine."""
 
     def watch(self, fd: int, old: int, new: int) -> None: ...
+    def call_soon(self, callback: Callable[..., object], *args: t.Any) -> None: ...
     def call_later(self, delay: float, callback: Callable[..., object], *args: t.Any) -> t.Any: ...
 
     def dialling(self, connector: Connector) -> None:
@@ -36,7 +37,7 @@ class ConnectorOwner(t.Protocol):
 class Connector:
     """One ``connect``: a list of addresses, the first that answers wins."""
 
-    __slots__ = ("_addresses", "_engine", "_failed", "_sock", "_timeout", "_timer", "factory", "fd")
+    __slots__ = ("_addresses", "_engine", "_sock", "_timeout", "_timer", "factory", "failed", "fd")
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class Connector:
         self._engine = engine
         self._addresses = list(addresses)
         self.factory = factory
-        self._failed = failed
+        self.failed = failed
         self._timeout = timeout
         self._sock: socket.socket | None = None
         self._timer: t.Any = None
@@ -65,9 +66,10 @@ class Connector:
         self.fd = self._sock.fileno()
         try:
             self._engine.watch(self.fd, 0, WRITE)
-        except DescriptorTooLarge as exc:
+        except (DescriptorTooLarge, OSError) as exc:
             self._sock.close()
-            self._failed(OSError(errno.EMFILE, str(exc)))
+            self._sock = None
+            self._give_up(exc if isinstance(exc, OSError) else OSError(errno.EMFILE, str(exc)))
             return
         self._engine.dialling(self)
         self._timer = self._engine.call_later(self._timeout, self._timed_out)
@@ -98,9 +100,14 @@ class Connector:
         if self._addresses:
             self.try_next()
         else:
-            self._failed(exc)
+            self._engine.call_soon(self.failed, exc)  # which may raise: not in our stack
 
     def cancel(self) -> None:
         """The engine stops: give up without a word."""
         if self._sock is not None:
             self._engine.dial_failed(self, self._let_go())
+
+    def abandon(self) -> None:
+        """In a forked process: close the socket, and tell nobody."""
+        if self._sock is not None:
+            self._sock.close()

@@ -66,6 +66,7 @@ class Deadlines:
     @staticmethod
     def _last(transport: t.Any) -> float:
         """Engine time of the last progress; 0 if there was none."""
-        reports = getattr(transport.protocol, "reports_progress", False)
-        last: float = transport.progress_at if reports else transport.read_at
+        last: float = transport.progress_at
+        if not getattr(transport.protocol, "reports_progress", False):
+            last = max(last, transport.read_at)
         return last

@@ -1,31 +1,26 @@
-"""The reactor: one thread, one poller, every socket. One turn of its loop is a tick.
+"""The reactor: one thread serves every connection, on a ``Loop``.
 
-    poll -> what is ready -> timers due -> call_soon -> close what ended -> at_tick_end
-
-A tick's end is when rooms fan out what was gathered. Descriptors that ended in a tick are closed
-only after their ``connection_lost``, and never before the tick's events are done: a number that
-an accept took anew could otherwise receive its predecessor's event, or be logged before the
-predecessor's end. Must not know what protocols say, nor which poller it runs on.
+It admits who comes, gives each connection its transport and protocol, fans out, and stops in order.
+Must not know what protocols say, nor which poller it runs on.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
-import threading
 import time
 import typing as t
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from jackfield import limits
 from jackfield.address import Address, format_sockaddr
 from jackfield.engines.acceptor import Acceptor
-from jackfield.engines.admission import Admission
+from jackfield.engines.admission import Admission, count_anew
 from jackfield.engines.base import Options, Statistics
 from jackfield.engines.connector import Connector
 from jackfield.engines.deadlines import Deadlines
-from jackfield.engines.timers import Call, Timer, Timers
+from jackfield.engines.loop import Loop, Watcher
 from jackfield.errors import (
     DescriptorTooLarge,
     JackfieldError,
@@ -35,9 +30,9 @@ from jackfield.errors import (
 )
 from jackfield.instrument import Instrument
 from jackfield.kernel.sockets import INHERITS_OPTIONS, Listener, tune_stream
-from jackfield.kernel.wakeup import Wakeup
 from jackfield.pollers.base import READ, Poller
 from jackfield.transports.datagram import ReactorDatagramTransport
+from jackfield.transports.link import LinkTransport
 from jackfield.transports.stream import NO_SIGNAL, StreamTransport
 
 log = logging.getLogger("jackfield")
@@ -45,13 +40,7 @@ log = logging.getLogger("jackfield")
 Factory: t.TypeAlias = Callable[[], t.Any]
 
 
-class Watcher(t.Protocol):
-    """What the loop dispatches to: an acceptor, a connector, a transport, the wakeup."""
-
-    def on_ready(self, flags: int) -> None: ...
-
-
-class Reactor:
+class Reactor(Loop):
     """The one-thread engine, on any poller. See ``protocol.Engine`` for what protocols may ask.
 
     Everything but ``call_soon`` and ``stop`` belongs to the thread that calls ``run``.
@@ -64,25 +53,15 @@ class Reactor:
         instruments: Sequence[Instrument] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(poller, clock)
         self.options = options or Options()
-        self.now = clock()
-        self._clock = clock
-        self._poller = poller
         self._instruments = tuple(instruments)
         self._statistics = Statistics()
         self._admission = Admission(self.options)
-        self._timers = Timers()
         self._deadlines = Deadlines(self.options, self)
-        self._watchers: dict[int, Watcher] = {}
         self._acceptors: list[Acceptor] = []
-        self._soon: deque[Call] = deque()
-        self._ends: list[Callable[[], object]] = []
-        self._graves: list[socket.socket] = []
-        self._stopping = self._stopped = False
-        self._thread: int | None = None
-        self._wakeup = Wakeup()
-        self._watchers[self._wakeup.fd] = self
-        poller.register(self._wakeup.fd, READ)
+        self._links: set[LinkTransport] = set()  # the server's own connections
+        self._stopping = self._retiring = self._finishing = self._holding = False
 
     # --- what an engine offers -------------------------------------------------------------
 
@@ -115,30 +94,25 @@ class Reactor:
         if not several:
             raise UsageError("connect: no address was given")
         connector = Connector(self, several, protocol_factory, failed, timeout)
-        self.call_soon(connector.try_next)
+        self.call_soon(self._dial, connector)
 
-    def call_soon(self, callback: Callable[..., object], *args: t.Any) -> None:
-        """Call in the engine's thread, in this or the next tick. Safe from any thread."""
-        self._soon.append((callback, args))
-        if self._thread != threading.get_ident():
-            self._wakeup.set()
+    def _dial(self, connector: Connector) -> None:
+        if not self._stopping:
+            connector.try_next()
 
-    def call_later(self, delay: float, callback: Callable[..., object], *args: t.Any) -> Timer:
-        """Call ``delay`` seconds after this tick began."""
-        return self._timers.add(self.now + delay, callback, *args)
-
-    def at_tick_end(self, callback: Callable[[], object]) -> None:
-        """Call once, at the end of this tick."""
-        self._ends.append(callback)
-
-    def fan_out(self, data: bytes, transports: Iterable[StreamTransport]) -> list[StreamTransport]:
+    def fan_out(self, data: bytes, transports: Iterable[t.Any]) -> list[t.Any]:
         """One ``send`` of the same ``bytes`` per transport; what does not fit waits by reference.
 
         Returns those whose outbox is not empty: the ones that may be lagging.
         """
         size = len(data)
-        behind = []
+        behind: list[t.Any] = []
         for transport in transports:
+            if type(transport) is not StreamTransport:  # a layer's, such as TLS
+                if transport.deliver(data):
+                    behind.append(transport)
+                continue
+            # What StreamTransport.deliver does, without a call for each member.
             if transport.write_closed:
                 continue
             if transport.outbox:
@@ -160,13 +134,8 @@ class Reactor:
     def statistics(self) -> Statistics:
         """The counters so far."""
         self._statistics.connections = self._admission.count
+        self._statistics.ticks = self.ticks
         return self._statistics
-
-    @property
-    def wakeup_fd(self) -> int:
-        """The descriptor that ends the poller's wait when a byte is written to it; for
-        ``signal.set_wakeup_fd``."""
-        return self._wakeup.signal_fd
 
     def stop(self, drain_seconds: float = limits.DRAIN) -> None:
         """End ``run``: stop listening, flush every connection, cut those left after
@@ -174,79 +143,15 @@ class Reactor:
         thread."""
         self.call_soon(self._begin_stop, drain_seconds)
 
-    # --- the loop --------------------------------------------------------------------------
-
-    def run(self) -> None:
-        """Serve until ``stop``. Afterwards every descriptor is closed."""
-        self._thread = threading.get_ident()
-        try:
-            self.now = self._clock()
-            while not self._stopped:
-                self._tick()
-        finally:
-            self._shut_down()
-
-    def _tick(self) -> None:
-        ready = self._poller.poll(self._patience())
-        self.now = self._clock()
-        self._statistics.ticks += 1
-        watcher_of = self._watchers.get
-        for fd, flags in ready:
-            watcher = watcher_of(fd)
-            if watcher is not None:  # else it ended earlier in this tick
-                watcher.on_ready(flags)
-        for callback, args in self._timers.due(self.now):
-            self._guarded(callback, *args)
-        graves, self._graves = self._graves, []
-        self._run_soon()
-        for sock in graves:
-            sock.close()
-        if self._ends:
-            self._end_tick()
-
-    def _patience(self) -> float | None:
-        """How long the poller may wait, in seconds."""
-        if self._soon or self._ends or self._graves:
-            return 0
-        when = self._timers.next_at()
-        return None if when is None else max(0.0, when - self._clock())
-
-    def _run_soon(self) -> None:
-        for _ in range(len(self._soon)):  # what they add waits for the next tick
-            callback, args = self._soon.popleft()
-            self._guarded(callback, *args)
-
-    def _end_tick(self) -> None:
-        ends, self._ends = self._ends, []
-        for callback in ends:
-            self._guarded(callback)
-
-    @staticmethod
-    def _guarded(callback: Callable[..., object], *args: t.Any) -> None:
-        """A callback that belongs to no connection must not end the others."""
-        try:
-            callback(*args)
-        except Exception:
-            log.exception("exception in %r", callback)
-
-    def on_ready(self, _flags: int) -> None:
-        """The wakeup descriptor: its only purpose was to end the wait."""
-        self._wakeup.clear()
-
     # --- what transports, acceptors and connectors ask -------------------------------------
-
-    def watch(self, fd: int, old: int, new: int) -> None:
-        """The interest in ``fd`` changes; none means that the poller does not know it."""
-        if not old:
-            self._poller.register(fd, new)
-        elif new:
-            self._poller.modify(fd, new)
-        else:
-            self._poller.unregister(fd)
 
     def accepted(self, acceptor: Acceptor, sock: socket.socket, peername: t.Any) -> None:
         """A connection came in: admit it or close it at once."""
-        refusal = self._admission.refusal(peername) or self._admit(acceptor, sock, peername)
+        refusal = (
+            self._admission.refusal(peername)
+            or acceptor.listener.refusal(sock)
+            or self._admit(acceptor.factory, sock, peername)
+        )
         if refusal is None:
             self._statistics.accepted += 1
             return
@@ -256,35 +161,57 @@ class Reactor:
         for instrument in self._instruments:
             instrument.refused(peer, refusal)
 
-    def _admit(self, acceptor: Acceptor, sock: socket.socket, peername: t.Any) -> str | None:
+    def _admit(self, factory: Factory, sock: socket.socket, peername: t.Any) -> str | None:
         """Begin to serve; or say why this one connection cannot be served."""
-        sock.setblocking(False)
-        if not INHERITS_OPTIONS:
-            tune_stream(sock)
         try:
-            protocol = acceptor.factory()
+            protocol = factory()
         except Exception:
             log.exception("exception in the protocol factory")
             return "factory"
         try:
+            sock.setblocking(False)
+            if not INHERITS_OPTIONS:
+                tune_stream(sock)  # macOS: EINVAL if the peer has reset it already
             self._begin(sock, peername, protocol)
         except (DescriptorTooLarge, OSError) as exc:
             return reason_of(exc)
         return None
 
     def _begin(self, sock: socket.socket, peername: t.Any, protocol: t.Any) -> None:
-        """A connection stands: watch it, then tell its protocol.
-
-        Raises what the poller raises for a descriptor that it cannot hold.
-        """
+        """A connection stands: watch it, then tell its protocol. Raises what the poller raises
+        for a descriptor that it cannot hold."""
         self._poller.register(sock.fileno(), READ)
         transport = StreamTransport(self, sock, peername, protocol)
+        self._enter(transport)
+        transport.start()
+
+    def _enter(self, transport: StreamTransport) -> None:
+        """Put a connection into the books; ``gone`` and ``lost`` take it out."""
         self._watchers[transport.fd] = transport
-        self._admission.enter(peername)
+        self._admission.enter(transport.peername)
         self._deadlines.start(transport)
         for instrument in self._instruments:
             instrument.connected(transport)
+        if self._holding:
+            transport.hold(True)
+
+    def add_link(self, sock: socket.socket, protocol: t.Any) -> None:
+        """Serve a connection of the server's own (to its hub, say): neither counted nor logged,
+        and the last to be closed when the engine stops."""
+        sock.setblocking(False)
+        self._poller.register(sock.fileno(), READ)
+        transport = LinkTransport(self, sock, "", protocol)
+        self._watchers[transport.fd] = transport
+        self._links.add(transport)
         transport.start()
+
+    def hold_clients(self, hold: bool) -> None:
+        """Read nobody but the links (who is told what clients say, and does not keep up), until
+        this is called with False. Clients are written to all the while."""
+        self._holding = hold
+        for watcher in list(self._watchers.values()):
+            if isinstance(watcher, StreamTransport) and watcher not in self._links:
+                watcher.hold(hold)
 
     def accept_failed(self, acceptor: Acceptor, exc: OSError) -> None:
         """Accepting pauses."""
@@ -299,7 +226,10 @@ class Reactor:
     def dialled(self, connector: Connector, sock: socket.socket, address: Address) -> None:
         """An outgoing connection stands."""
         del self._watchers[connector.fd]
-        self._begin(sock, address.sockaddr, connector.factory())
+        refusal = self._admit(connector.factory, sock, address.sockaddr)
+        if refusal is not None:
+            self._graves.append(sock)
+            self.call_soon(connector.failed, OSError(errno.ECONNABORTED, f"{address}: {refusal}"))
 
     def dial_failed(self, connector: Connector, sock: socket.socket | None) -> None:
         """An outgoing connection came to nothing."""
@@ -307,8 +237,14 @@ class Reactor:
         if sock is not None:
             self._graves.append(sock)
 
+    def renamed(self, transport: StreamTransport, before: t.Any) -> None:
+        """A proxy has said whom it speaks for: that host is counted from now on."""
+        count_anew(transport, before, self._admission, self._statistics, self._instruments)
+
     def lost(self, transport: StreamTransport, exc: BaseException | None, reason: str) -> None:
         """A connection's ``connection_lost`` has been called."""
+        if isinstance(transport, LinkTransport):
+            return
         self._statistics.lost += 1
         self._deadlines.stop(transport)
         for instrument in self._instruments:
@@ -317,7 +253,9 @@ class Reactor:
     def gone(self, transport: t.Any) -> None:
         """A transport has ended: forget it, and close its socket when the tick is over."""
         del self._watchers[transport.fd]
-        if isinstance(transport, StreamTransport):
+        if isinstance(transport, LinkTransport):
+            self._links.discard(transport)
+        elif isinstance(transport, StreamTransport):
             self._admission.leave(transport.peername)
         self._graves.append(transport.sock)
         self._stop_when_empty()
@@ -341,33 +279,75 @@ class Reactor:
 
     def _drain(self, reason: JackfieldError) -> None:
         for watcher in list(self._watchers.values()):
-            if isinstance(watcher, StreamTransport):
-                watcher.say_goodbye(reason)
+            if isinstance(watcher, ReactorDatagramTransport):
                 watcher.close()
-            elif isinstance(watcher, ReactorDatagramTransport):
-                watcher.close()
+            elif isinstance(watcher, StreamTransport) and watcher not in self._links:
+                watcher.dismiss(reason)
+        self._stop_when_empty()
+
+    def retire(self) -> None:
+        """Accept nobody any more, serve those who are here until they leave, then end ``run``.
+
+        What waits in a backlog stays there for another process that has the listener.
+        """
+        self._retiring = True
+        for acceptor in self._acceptors:
+            self._watchers.pop(acceptor.fd, None)
+            acceptor.close(most=0)
         self._stop_when_empty()
 
     def _stop_when_empty(self) -> None:
-        if self._stopping and len(self._watchers) == 1:  # the wakeup alone
-            self._stopped = True
+        """Of the watched, the wakeup and the links do not count; datagram sockets outlive
+        neither a drain nor the last connection of an engine that retires."""
+        if (self._stopping and len(self._watchers) <= 1 + len(self._links)) or (
+            self._retiring and not self._admission.count
+        ):
+            if not self._links:
+                self._stopped = True
+            elif not self._finishing:
+                self._finishing = True
+                # In the next tick: what the last one said is gathered, and leaves at this one's end.
+                self.call_soon(self.call_soon, self._finish_links)
+
+    def _finish_links(self) -> None:
+        for link in list(self._links):
+            link.dismiss(ServerStopping("no client is left"))
 
     def _cut(self) -> None:
         self._stopped = True
 
-    def _shut_down(self) -> None:
-        """Tell who is left, and close every descriptor."""
-        for watcher in list(self._watchers.values()):
-            if isinstance(watcher, (StreamTransport, ReactorDatagramTransport)):
-                watcher.abort()
+    def close(self) -> None:
+        """Tell who is left, and close every descriptor; ``run`` does it at its end. For an
+        engine that is not going to run. May be called twice."""
+        self._stopped = True
         for acceptor in self._acceptors:
             acceptor.close(most=0)
-        self._run_soon()
-        for sock in self._graves:
-            sock.close()
+        self._abort([w for w in self._watchers.values() if not isinstance(w, LinkTransport)])
+        self._end_tick()  # what was said of those who left is gathered for the links
+        self._abort(list(self._links))
         for watcher in self._watchers.values():  # those that were lingering
             if isinstance(watcher, StreamTransport):
                 watcher.sock.close()
-        self._watchers.clear()
-        self._poller.close()
-        self._wakeup.close()
+        super().close()
+
+    def _abort(self, watchers: Sequence[Watcher]) -> None:
+        for watcher in watchers:
+            if isinstance(watcher, (StreamTransport, ReactorDatagramTransport)):
+                watcher.abort()
+            elif isinstance(watcher, Connector):
+                watcher.cancel()
+        self._run_soon()
+        self._bury()
+
+    def abandon(self) -> None:
+        """In a process forked from the engine's: close its descriptors, and tell nobody. The
+        poller is not asked to forget them: it is the parent's too."""
+        for acceptor in self._acceptors:
+            acceptor.listener.sock.close()
+        for watcher in self._watchers.values():
+            if isinstance(watcher, (StreamTransport, ReactorDatagramTransport)):
+                watcher.sock.close()
+            elif isinstance(watcher, Connector):
+                watcher.abandon()
+        self._bury()
+        super().close()

@@ -8,6 +8,7 @@ asked for by name (SO_REUSEPORT). This module must not know addresses or listene
 from __future__ import annotations
 
 import socket
+import struct
 import sys
 import typing as t
 from collections.abc import Iterable
@@ -78,12 +79,20 @@ def one_family(sock: socket.socket) -> None:
         _set(sock, socket.IPPROTO_IPV6, "IPV6_V6ONLY", 1)
 
 
+def allow_broadcast(sock: socket.socket) -> None:
+    """Sending to a broadcast address is no mistake but wanted (SO_BROADCAST, ip(7))."""
+    _set(sock, socket.SOL_SOCKET, "SO_BROADCAST", 1)
+
+
 def set_traffic_class(sock: socket.socket, tos: int) -> bool:
     """Mark every datagram ``sock`` sends with ``tos`` (0..255) and ask for the mark of received
     ones: the IPv4 TOS or IPv6 traffic class byte, DSCP in its upper six bits (RFC 2474).
 
-    False where the system cannot report received marks. A router may change the mark.
+    False where the system cannot report received marks, and for a socket that is not IP. A
+    router may change the mark.
     """
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return False
     if sock.family == socket.AF_INET6:
         _set(sock, socket.IPPROTO_IPV6, "IPV6_TCLASS", tos)
         return _set(sock, socket.IPPROTO_IPV6, "IPV6_RECVTCLASS", 1)
@@ -135,6 +144,22 @@ def clamped_backlog(asked: int) -> int:
     except (OSError, ValueError):
         most = socket.SOMAXCONN
     return max(0, min(asked, most))
+
+
+def backlog_length(sock: socket.socket) -> int | None:
+    """Connections that wait to be accepted from a listening TCP socket; None where the system
+    does not tell. Linux has it in a field of TCP_INFO that means something else once connected
+    (tcp_get_info: tcpi_unacked is sk_ack_backlog)."""
+    option = getattr(socket, "TCP_INFO", None)
+    if sys.platform != "linux" or option is None or sock.family == socket.AF_UNIX:
+        return None
+    info = sock.getsockopt(socket.IPPROTO_TCP, option, _UNACKED.size)
+    length: int = _UNACKED.unpack(info)[0]
+    return length
+
+
+_UNACKED: t.Final = struct.Struct("=8x4x4x4x4xI")
+"""The head of struct tcp_info (linux/tcp.h): 8 bytes, then rto, ato, snd_mss, rcv_mss, unacked."""
 
 
 def descriptor_limit() -> int:

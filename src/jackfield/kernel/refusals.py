@@ -36,6 +36,8 @@ def _explain_ip(address: Address, exc: OSError) -> str | None:
         )
     if exc.errno == errno.EADDRNOTAVAIL:
         return f"{host} is not an address of this machine"
+    if exc.errno == errno.ENODEV:  # of a group without a route
+        return "no interface leads to this group; name one, for example ?interface=lo"
     if exc.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT):
         return f"this system has no IPv{6 if address.family == socket.AF_INET6 else 4}"
     if exc.errno == errno.EINVAL and str(host).lower().startswith("fe80:"):
@@ -45,7 +47,7 @@ def _explain_ip(address: Address, exc: OSError) -> str | None:
 
 def _explain_unix(address: Address, exc: OSError) -> str | None:
     directory = os.path.dirname(address.path) or "."
-    shown = str(address).removeprefix("unix:").rpartition("/")[0] or directory
+    shown = str(address).partition(":")[2].rpartition("/")[0] or directory
     if exc.errno == errno.EADDRINUSE:
         return f"in use by {_by_whom(address)}; stop it or choose another path"
     if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

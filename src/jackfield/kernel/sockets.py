@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from jackfield import limits
 from jackfield.address import AF_UNIX, Address, Endpoint, resolve
 from jackfield.errors import SystemRefused, UsageError
+from jackfield.kernel.datagram_sockets import answers_from_elsewhere, open_bound, prepare_dial
 from jackfield.kernel.options import (
     INHERITS_OPTIONS,
     TRAFFIC_CLASS_SPACE,
@@ -33,8 +34,9 @@ from jackfield.kernel.options import (
     set_traffic_class,
     tune_stream,
 )
+from jackfield.kernel.peercred import can_tell, peer_credentials
 from jackfield.kernel.refusals import refusal
-from jackfield.kernel.unix_sockets import FileIdentity, listen_unix, unlink_if_ours
+from jackfield.kernel.unix_sockets import FileIdentity, listen_unix, mode_of, unlink_if_ours
 
 __all__ = [
     "INHERITS_OPTIONS",
@@ -75,7 +77,8 @@ class Listener:
     """A listening stream socket. ``address`` has the real port where 0 was asked for.
 
     ``backlog`` is the kernel's, ``backlog_asked`` the caller's. ``file`` is the Unix socket's
-    file that ``close`` removes if it is still ours.
+    file that ``close`` removes if it is still ours. ``uids``: the only users who may connect;
+    None: whoever can.
     """
 
     sock: socket.socket
@@ -83,6 +86,15 @@ class Listener:
     backlog: int
     backlog_asked: int
     file: FileIdentity | None = None
+    uids: frozenset[int] | None = None
+
+    def refusal(self, accepted: socket.socket) -> str | None:
+        """Why a connection that was accepted here must be closed at once, as the word for logs
+        ("uid"), or None. An engine asks it of every connection."""
+        if self.uids is None:
+            return None
+        peer = peer_credentials(accepted)
+        return None if peer is not None and peer.uid in self.uids else "uid"
 
     def fileno(self) -> int:
         """The descriptor; -1 once closed."""
@@ -123,17 +135,27 @@ def listen(
     _require(address, address.type == socket.SOCK_STREAM, "cannot listen; write tcp:// or unix:")
     asked = max(0, min(backlog, 2**31 - 1))  # listen(2) takes an int
     file = None
+    uids = _uids(address)
     try:
         if address.family == AF_UNIX:
-            sock, file = listen_unix(address, asked)
+            sock, file = listen_unix(address, asked, mode_of(address))
         else:
             options = {"nodelay": nodelay, "keepalive": keepalive}
             sock = _listen_tcp(address, asked, reuse_port, options)
     except OSError as exc:
         raise refusal(address, exc) from exc
     sock.setblocking(False)
-    here = address if file else Address.of(sock)
-    return Listener(sock, here, clamped_backlog(asked), backlog, file)
+    here = address if file else address.bound(sock)
+    return Listener(sock, here, clamped_backlog(asked), backlog, file, uids)
+
+
+def _uids(address: Address) -> frozenset[int] | None:
+    """The users of the address's ``uid`` option."""
+    text = address.option("uid")
+    if text is None:
+        return None
+    _require(address, can_tell(), "option uid: this system does not tell who connects")
+    return frozenset(int(uid) for uid in text.split(","))
 
 
 def _listen_tcp(
@@ -173,30 +195,25 @@ def listen_all(
 
 
 def bind_datagram(address: Address) -> socket.socket:
-    """A UDP socket bound to ``address``, or the one inherited as an fd.
+    """A datagram socket bound to ``address`` (udp, unixgram), or the one inherited as an fd.
 
-    SO_REUSEADDR is not set: for UDP it would let another process take the datagrams.
     Raises ``SystemRefused`` or ``UsageError``.
     """
-    _require(address, address.type == socket.SOCK_DGRAM, "is no datagram socket; write udp://")
+    wanted = "is no datagram socket; write udp:// or unixgram:"
+    _require(address, address.type == socket.SOCK_DGRAM, wanted)
     if address.scheme == "fd":
         return t.cast(socket.socket, adopt(address))
     try:
-        sock = socket.socket(address.family, address.type)
+        sock = open_bound(address)
     except OSError as exc:
         raise refusal(address, exc) from exc
-    try:
-        one_family(sock)
-        sock.bind(address.sockaddr)
-        sock.setblocking(False)
-    except OSError as exc:
-        sock.close()
-        raise refusal(address, exc) from exc
+    sock.setblocking(False)
     return sock
 
 
 def bind_datagram_all(endpoint: Endpoint) -> list[socket.socket]:
-    """A UDP socket for every address of ``endpoint``, all with the same port; as ``listen_all``."""
+    """A datagram socket for every address of ``endpoint``, all with the same port; as
+    ``listen_all``."""
     return _open_all(
         resolve(endpoint, passive=True), bind_datagram, lambda sock: Address.of(sock).port
     )
@@ -283,12 +300,17 @@ def _require(address: Address, condition: bool, otherwise: str) -> None:
 
 def dial(address: Address, *, nodelay: bool = True, keepalive: bool = True) -> socket.socket:
     """Begin to connect to ``address``; the socket is writable when that has succeeded or failed,
-    which ``connect_error`` tells. Raises ``OSError`` for a failure that is known at once."""
+    which ``connect_error`` tells. Raises ``OSError`` for a failure that is known at once.
+
+    Where ``answers_from_elsewhere`` (multicast, broadcast) the socket stays unconnected."""
     _require(address, address.scheme != "fd", "is inherited; there is nothing to connect to")
     sock = socket.socket(address.family, address.type)
     try:
         sock.setblocking(False)
         tune_stream(sock, nodelay=nodelay, keepalive=keepalive)
+        prepare_dial(sock, address)
+        if answers_from_elsewhere(address):
+            return sock
         code = sock.connect_ex(address.sockaddr)
         if code not in IN_PROGRESS:
             raise OSError(code, os.strerror(code))

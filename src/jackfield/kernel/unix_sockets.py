@@ -1,4 +1,4 @@
-"""Unix sockets that listen: private from their first moment, and no stale file in the way.
+"""Unix sockets with a name: private from their first moment, and no stale file in the way.
 
 A Unix socket's file outlives its process, and bind(2) refuses a path that exists. So who
 starts must remove a dead predecessor's file but never a living one's, and two that start at
@@ -6,11 +6,12 @@ once must not remove each other's::
 
     lock the directory
     the path exists?  no socket -> refuse.  somebody answers -> in use.  nobody -> unlink
-    bind with mode 0600, then listen: nobody can connect before both are done
+    bind with mode 0600, widen it where that was asked for, then listen: nobody can connect before
     remember (device, inode); unlock
 
-At the end the file is unlinked only while it is still that inode. The lock (flock(2)) is
-between jackfield's own; other programs do not take it.
+Sockets for datagrams are the same without the listen. At the end the file is unlinked only
+while it is still that inode. The lock (flock(2)) is between jackfield's own; other programs do
+not take it.
 
 This module must not know listeners' options, engines or error texts beyond its own.
 """
@@ -27,10 +28,10 @@ import typing as t
 from collections.abc import Iterator
 
 from jackfield.address import Address
-from jackfield.errors import SystemRefused
+from jackfield.errors import SystemRefused, UsageError
 
 MODE: t.Final = 0o600
-"""Of a listening socket's file: connecting wants write permission (unix(7)), so owner only."""
+"""Of a socket's file: connecting and sending want write permission (unix(7)), so owner only."""
 
 LOCK_WAIT: t.Final = 2.0
 """Seconds to wait for the directory's lock. It is held for a few system calls; in a shared
@@ -49,28 +50,75 @@ class FileIdentity(t.NamedTuple):
     pid: int
 
 
-def listen_unix(address: Address, backlog: int) -> tuple[socket.socket, FileIdentity | None]:
+class UnixDatagramSocket(socket.socket):
+    """A Unix datagram socket that removes its file, if that is still its own, when closed."""
+
+    made: FileIdentity | None = None
+
+    def close(self) -> None:
+        if self.made is not None:
+            unlink_if_ours(self.made)
+            self.made = None
+        super().close()
+
+
+def mode_of(address: Address) -> int:
+    """The access mode of the address's file: its ``mode`` option, or MODE.
+
+    Raises ``UsageError`` for a mode of an abstract name, which has no file.
+    """
+    text = address.option("mode")
+    if text is None:
+        return MODE
+    if not address.path:
+        raise UsageError(f"{address}: an abstract name has no file, and so no mode")
+    return int(text, 8)
+
+
+def listen_unix(
+    address: Address, backlog: int, mode: int = MODE
+) -> tuple[socket.socket, FileIdentity | None]:
     """A listening socket on ``address``, and the file it made (None for an abstract name).
 
     Abstract names have no permissions: whoever shares the network namespace may connect.
     Raises ``OSError`` as bind(2) and listen(2) do, EADDRINUSE when somebody answers, and
     ``SystemRefused`` when the path is something else than a socket.
     """
+    sock = socket.socket(address.family, address.type)
+    return sock, _bind(sock, address, mode, backlog)
+
+
+def bind_unix_datagram(address: Address, mode: int = MODE) -> UnixDatagramSocket:
+    """A datagram socket bound to ``address``; errors as ``listen_unix``."""
+    sock = UnixDatagramSocket(address.family, address.type)
+    sock.made = _bind(sock, address, mode, None)
+    return sock
+
+
+def _bind(
+    sock: socket.socket, address: Address, mode: int, backlog: int | None
+) -> FileIdentity | None:
+    """Bind and, with a ``backlog``, listen; close the socket if that fails."""
     path = os.path.abspath(address.path) if address.path else ""
-    with _directory_lock(path) if path else contextlib.nullcontext():
-        if path:
-            _remove_stale(address, path)
-        sock = socket.socket(address.family, address.type)
-        made = None
-        try:
-            made = _bind_private(sock, address, path)
-            sock.listen(backlog)
-        except BaseException:
-            if made:
-                os.unlink(made.path)
-            sock.close()
-            raise
-    return sock, made
+    made = None
+    try:
+        with _directory_lock(path) if path else contextlib.nullcontext():
+            if path:
+                _remove_stale(address, path)
+            try:
+                made = _bind_private(sock, address, path)
+                if made and mode != MODE:
+                    os.chmod(path, mode)
+                if backlog is not None:
+                    sock.listen(backlog)
+            except BaseException:
+                if made:
+                    os.unlink(made.path)
+                raise
+    except BaseException:
+        sock.close()
+        raise
+    return made
 
 
 def unlink_if_ours(made: FileIdentity) -> None:
@@ -86,7 +134,8 @@ def unlink_if_ours(made: FileIdentity) -> None:
 
 
 def _bind_private(sock: socket.socket, address: Address, path: str) -> FileIdentity | None:
-    """Bind; the file has MODE before anybody can connect, for nobody listens yet."""
+    """Bind; the file has MODE before anybody can connect, for nobody listens yet. (Datagrams
+    can be sent at once: on Linux the file is made with that mode.)"""
     if not path:
         sock.bind(address.sockaddr)
         return None
@@ -127,8 +176,10 @@ def _answers(address: Address) -> bool:
             probe.connect(address.sockaddr)
         except (ConnectionRefusedError, FileNotFoundError):
             return False
-        except PermissionError:
-            raise
+        except PermissionError as exc:
+            if exc.errno == errno.EACCES:
+                raise
+            return True  # EPERM: a datagram socket that is connected to somebody else
         except OSError:
             return True
     return True

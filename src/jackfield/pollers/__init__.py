@@ -7,27 +7,33 @@ touches theirs. Must not know engines.
 from __future__ import annotations
 
 import importlib
-import select
+import select as system  # "select" becomes our own module, once that is imported
 import typing as t
 
-from jackfield.pollers.base import ERROR, HANGUP, READ, WRITE, Poller, Ready
+from jackfield.pollers.base import ERROR, HANGUP, READ, WRITE, NestedPoller, Poller, Ready
 
 __all__ = [
     "ERROR",
     "HANGUP",
     "NAMES",
+    "NESTED",
     "READ",
     "WRITE",
+    "NestedPoller",
     "Poller",
     "Ready",
     "best",
     "make",
+    "make_nested",
     "missing",
 ]
 
 NAMES: t.Final = ("epoll", "kqueue", "poll", "select")
 """Best first: what is ready costs (epoll, kqueue), or what is watched costs (poll), or what is
 watched costs and is bounded too (select)."""
+
+NESTED: t.Final = ("epoll", "kqueue")
+"""Those that are descriptors themselves."""
 
 _WHERE: t.Final = {
     "epoll": "epoll(7) is Linux's",
@@ -45,7 +51,7 @@ _CLASSES: t.Final = {
 
 def missing(name: str) -> str | None:
     """Why poller ``name`` cannot be used on this system, or None if it can."""
-    return None if hasattr(select, name) else _WHERE[name]
+    return None if hasattr(system, name) else _WHERE[name]
 
 
 def best() -> str:
@@ -56,6 +62,16 @@ def best() -> str:
 def make(name: str) -> Poller:
     """A new poller. Raises ``KeyError`` for a name not in ``NAMES``, ``OSError`` when the
     process has no descriptor left for it."""
+    class_name = _CLASSES[name]
     module = importlib.import_module(f"jackfield.pollers.{name}")
-    poller: Poller = getattr(module, _CLASSES[name])()
+    poller: Poller = getattr(module, class_name)()
     return poller
+
+
+def make_nested() -> NestedPoller:
+    """A new poller that another one can wait for. Raises ``KeyError`` where there is none (see
+    ``NESTED``), ``OSError`` as ``make``."""
+    name = best()
+    if name not in NESTED:
+        raise KeyError(name)
+    return t.cast(NestedPoller, make(name))

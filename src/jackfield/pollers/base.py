@@ -55,3 +55,10 @@ class Poller(t.Protocol):
 
     def close(self) -> None:
         """Release the poller's own descriptor, if it has one. May be called twice."""
+
+
+class NestedPoller(Poller, t.Protocol):
+    """A poller that is a descriptor itself, so that another one can wait for it."""
+
+    def fileno(self) -> int:
+        """The descriptor: readable while ``poll`` has something to say."""

@@ -46,5 +46,8 @@ class EpollPoller:
     def poll(self, timeout: float | None) -> Ready:
         return self._epoll.poll(timeout, EVENTS_PER_POLL)
 
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
     def close(self) -> None:
         self._epoll.close()

@@ -56,6 +56,9 @@ class KqueuePoller:
             ready[event.ident] = ready.get(event.ident, 0) | self._flags(event)
         return ready.items()
 
+    def fileno(self) -> int:
+        return self._kqueue.fileno()
+
     def close(self) -> None:
         self._interests.clear()
         self._kqueue.close()

@@ -6,6 +6,7 @@ Must not know what the descriptors are for.
 from __future__ import annotations
 
 import math
+import os
 import select
 
 from jackfield.pollers.base import ERROR, Ready
@@ -23,6 +24,7 @@ class PollPoller:
     def register(self, fd: int, interest: int) -> None:
         if fd in self._registered:
             raise ValueError(f"descriptor {fd} is registered already")
+        os.fstat(fd)  # poll itself would tell only at the next call
         self._poll.register(fd, interest)
         self._registered.add(fd)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 from collections import deque
 
 from jackfield import limits
 
-
-class Entry(t.NamedTuple):
-    """One message: its bytes and who said it (any object, or None)."""
-
-    data: bytes
-    author: object
+Entry: t.TypeAlias = tuple[bytes, object]
+"""One message: its bytes and who said it (any object, or None). A plain tuple: one is made per
+message."""
 
 
 class History:
@@ -21,7 +19,7 @@ class History:
     __slots__ = ("_bytes", "_count", "_entries", "_size")
 
     def __init__(self, count: int, size: int = limits.HISTORY_BYTES) -> None:
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[Entry] = deque(maxlen=count)
         self._count = count
         self._size = size
         self._bytes = 0
@@ -29,16 +27,18 @@ class History:
     def add(self, data: bytes, author: object = None) -> None:
         """Keep ``data``; the oldest make room."""
         entries = self._entries
-        entries.append(Entry(data, author))
+        if len(entries) == self._count:
+            self._bytes -= len(entries[0][0])  # append() pushes it out
+        entries.append((data, author))
         self._bytes += len(data)
-        while len(entries) > self._count or self._bytes > self._size:
-            self._bytes -= len(entries.popleft().data)
+        while self._bytes > self._size:
+            self._bytes -= len(entries.popleft()[0])
 
     def last(self, count: int | None = None) -> list[Entry]:
         """The newest ``count`` (all by default), oldest first."""
         kept = len(self._entries)
         skip = 0 if count is None else max(0, kept - max(0, count))
-        return [entry for i, entry in enumerate(self._entries) if i >= skip]
+        return list(itertools.islice(self._entries, skip, None))
 
     def __len__(self) -> int:
         return len(self._entries)

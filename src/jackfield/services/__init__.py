@@ -52,10 +52,10 @@ def _small(stream: str, datagram: str | None) -> Callable[[ServiceOptions], Serv
 
 
 def _chat(options: ServiceOptions) -> Service:
-    from jackfield.services.chat.chat import Chat
     from jackfield.services.chat.line_door import LineDoor
+    from jackfield.services.chat.replica import ChatReplica
 
-    chat = Chat()
+    chat = ChatReplica()
     return Service(lambda: LineDoor(chat, flood=options.flood, greeting=options.greeting), None)
 
 
@@ -84,4 +84,15 @@ def make(name: str, options: ServiceOptions) -> Service:
         )
     if options.greeting is not None and name not in GREETING:
         raise UsageError(f"--greeting is for {' and '.join(sorted(GREETING))}, not for {name}")
+    if not _is_text(options.greeting or ""):
+        raise UsageError("--greeting is not valid UTF-8")
     return maker(options)
+
+
+def _is_text(words: str) -> bool:
+    """False for an argument whose bytes were no UTF-8: Python keeps them as surrogates."""
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

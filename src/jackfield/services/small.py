@@ -105,7 +105,8 @@ class Chargen(Protocol):
         if self._paused or self._transport.is_closing():
             return
         self._transport.write(CYCLE)
-        self._transport.engine.call_soon(self._produce)
+        if not self._paused:  # else resume_writing goes on: two would go on at twice the pace
+            self._transport.engine.call_soon(self._produce)
 
     def pause_writing(self) -> None:
         self._paused = True

@@ -9,6 +9,8 @@ can be made to flood a third party, or two of them to answer each other for ever
 - every answer bears ``TRAFFIC_CLASS``, and what arrives with it is not answered: two such
   services on any ports fall silent after one answer.
 
+On Unix datagram sockets a sender's name cannot be forged, and there are no ports or classes.
+
 Sans-I/O; the clock is handed in.
 """
 
@@ -47,14 +49,17 @@ class SmallDatagrams(DatagramProtocol):
 
     def connection_made(self, transport: t.Any) -> None:
         self._transport = transport
-        self._own_ports.add(transport.get_extra_info("sockname")[1])
+        own = transport.get_extra_info("sockname")
+        if isinstance(own, tuple):  # Unix sockets have no ports
+            self._own_ports.add(own[1])
         transport.ignore_marked(TRAFFIC_CLASS)
 
     def datagram_received(self, data: bytes, addr: t.Any) -> None:
-        port = addr[1]
+        port = addr[1] if isinstance(addr, tuple) else None
         answer = self.answer(data)
         if (
             answer is None
+            or not addr  # a Unix peer without a name
             or len(answer) > len(data)
             or port in SMALL_SERVICE_PORTS
             or port in self._own_ports

@@ -18,7 +18,8 @@ log = logging.getLogger("jackfield")
 
 
 class ConnectionLog(Instrument):
-    """``connected fd=5 peer=127.0.0.1:63062``, ``disconnected fd=5 peer=... reason=eof``."""
+    """``connected fd=5 peer=127.0.0.1:63062``, ``proxied fd=5 peer=192.0.2.1:1024 via=...``,
+    ``disconnected fd=5 peer=... reason=eof``."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -28,6 +29,10 @@ class ConnectionLog(Instrument):
     def connected(self, transport: t.Any) -> None:
         if log.isEnabledFor(logging.INFO):
             log.info("connected fd=%d peer=%s", transport.fd, transport.peer)
+
+    def proxied(self, transport: t.Any, via: str) -> None:
+        if log.isEnabledFor(logging.INFO):
+            log.info("proxied fd=%d peer=%s via=%s", transport.fd, transport.peer, via)
 
     def disconnected(self, transport: t.Any, exc: BaseException | None, reason: str) -> None:
         if log.isEnabledFor(logging.INFO):

@@ -15,112 +15,62 @@ runs once per arrival, asks nothing about states.
 from __future__ import annotations
 
 import errno
-import logging
+import os
 import socket
 import typing as t
 from collections.abc import Callable, Iterable
 
 from jackfield import limits
-from jackfield.address import format_sockaddr
 from jackfield.errors import DeadlineError, JackfieldError, LagError, reason_of
 from jackfield.pollers.base import ERROR, HANGUP, READ, WRITE
-from jackfield.protocol import Buffer, Engine, Gatherer
+from jackfield.protocol import Buffer
+from jackfield.transports.base import CLOSED, FLUSHING, LINGERING, OPEN, BaseTransport, Discarder
+from jackfield.transports.driver import Driver
 from jackfield.wire.outbox import Outbox
-
-log = logging.getLogger("jackfield")
-
-OPEN, FLUSHING, LINGERING, CLOSED = range(4)
 
 NO_SIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
 """A write to a vanished peer gives EPIPE, whatever the process does with SIGPIPE. (macOS has
 SO_NOSIGPIPE instead; Python ignores the signal by itself.)"""
 
-# Why reading is paused: the protocol said so, or the peer does not read what we wrote.
-BY_PROTOCOL, BY_OUTBOX = 1, 2
+# Why reading is paused: the protocol said so, the peer does not read what we wrote, or the engine
+# cannot take more of anybody.
+BY_PROTOCOL, BY_OUTBOX, BY_ENGINE = 1, 2, 4
 
 # Which ends of the stream have been reached.
 EOF_RECEIVED, EOF_WANTED, EOF_SENT = 1, 2, 4
 
 
-class Driver(Engine, t.Protocol):
-    """What a transport needs of the engine that drives it."""
-
-    now: float
-    """The tick's time in seconds, on the monotonic clock."""
-
-    def watch(self, fd: int, old: int, new: int) -> None:
-        """The interest in ``fd`` changes from ``old`` to ``new`` (0: none)."""
-
-    def lost(self, transport: StreamTransport, exc: BaseException | None, reason: str) -> None:
-        """``connection_lost`` has been called: no more callbacks for this one."""
-
-    def gone(self, transport: StreamTransport) -> None:
-        """Forget the transport and close its socket at the end of the tick."""
-
-
-class _Discarder:
-    """Receives in the protocol's place once closing has begun."""
-
-    __slots__ = ("_transport",)
-
-    def __init__(self, transport: StreamTransport) -> None:
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        pass
-
-    def eof_received(self) -> None:
-        self._transport.linger_ended()
-
-
-class StreamTransport:
+class StreamTransport(BaseTransport):
     """One connection under a readiness engine. See ``protocol.Transport`` for the contract."""
 
     __slots__ = (
         "_ends",
         "_error",
-        "_gatherers",
-        "_high",
         "_interest",
-        "_low",
         "_paused",
         "_pausing",
         "_timer",
-        "engine",
-        "fd",
         "outbox",
-        "peername",
-        "progress_at",
-        "protocol",
-        "read_at",
-        "receiver",
-        "sock",
-        "state",
         "write_closed",
     )
 
+    reads_while: t.ClassVar[int] = 0
+    """Reasons for a pause that do not stop reading."""
+
     def __init__(self, engine: Driver, sock: socket.socket, peer: t.Any, protocol: t.Any) -> None:
-        self.engine = engine
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.protocol = self.receiver = protocol
+        super().__init__(engine, sock, peer, protocol)
         self.outbox: Outbox | None = None
-        self.state = OPEN
         self.write_closed = False  # nothing more can be queued: closing, half-closed or broken
-        self.read_at = self.progress_at = 0.0  # engine time of the last bytes, last message
-        self.peername = peer
         self._interest = READ  # the engine has registered us
-        self._paused = 0  # BY_PROTOCOL | BY_OUTBOX
+        self._paused = 0  # BY_PROTOCOL | BY_OUTBOX | BY_ENGINE
         self._ends = 0  # EOF_RECEIVED | EOF_WANTED | EOF_SENT
         self._pausing = False  # pause_writing was called last
         self._error: BaseException | None = None  # why writing failed, or why we evict
-        self._gatherers: tuple[Gatherer, ...] = ()
         self._timer: t.Any = None  # bounds flushing or lingering
-        self._low, self._high = limits.LOW_WATER, limits.HIGH_WATER
 
     def start(self) -> None:
         """Call ``connection_made``; the engine has registered the descriptor for READ."""
-        self._call(self.protocol.connection_made, self)
+        self._call("connection_made", self)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -149,18 +99,24 @@ class StreamTransport:
             else:
                 self._end_of_stream()
         except Exception as exc:
-            self._callback_failed(exc)
+            self.callback_failed(exc)
 
     def _end_of_stream(self) -> None:
         self._ends |= EOF_RECEIVED
         if self._error is not None and self.state == OPEN:  # read to the end after EPIPE
             self._fail(self._error)
             return
-        stays_open = self.receiver.eof_received()
+        stays_open = self._ask_at_end()
         if self.state == OPEN and not stays_open:
-            self.close()
+            if self._gatherers:
+                self._catch_up()
+            self._begin_to_close()
         elif self.state != CLOSED:
             self._update_interest()
+
+    def _ask_at_end(self) -> bool | None:
+        answer: bool | None = self.receiver.eof_received()
+        return answer
 
     def pause_reading(self) -> None:
         self._pause(BY_PROTOCOL)
@@ -170,6 +126,10 @@ class StreamTransport:
 
     def is_reading(self) -> bool:
         return self.state == OPEN and not self._paused & BY_PROTOCOL
+
+    def hold(self, hold: bool) -> None:
+        """The engine wants nothing of this peer until this is called with False."""
+        (self._pause if hold else self._resume)(BY_ENGINE)
 
     def _pause(self, who: int) -> None:
         self._paused |= who
@@ -185,7 +145,8 @@ class StreamTransport:
             return
         wanted = 0
         # While flushing or lingering we read and discard, whoever had paused.
-        if not self._ends & EOF_RECEIVED and (state != OPEN or not self._paused):
+        paused = self._paused & ~self.reads_while
+        if not self._ends & EOF_RECEIVED and (state != OPEN or not paused):
             wanted = READ
         if self.outbox:
             wanted |= WRITE
@@ -207,6 +168,7 @@ class StreamTransport:
             self._written_too_late()
         elif self.outbox:
             self.queue_rest(data, 0)
+            self._tell_to_pause()
         else:
             try:
                 sent = self.sock.send(data, NO_SIGNAL)
@@ -217,6 +179,7 @@ class StreamTransport:
                 return
             if sent != len(data):
                 self.queue_rest(data, sent)
+                self._tell_to_pause()
 
     def writelines(self, lines: Iterable[Buffer]) -> None:
         self.write(b"".join(lines))
@@ -225,8 +188,27 @@ class StreamTransport:
         if self.state == OPEN and self._ends & (EOF_WANTED | EOF_SENT):
             raise RuntimeError("Cannot call write() after write_eof()")
 
+    def deliver(self, data: bytes) -> bool:
+        if self.write_closed:
+            return False
+        sent = 0
+        if not self.outbox:
+            try:
+                sent = self.sock.send(data, NO_SIGNAL)
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as exc:
+                self.write_failed(exc)
+                return False
+        if sent != len(data):
+            self.queue_rest(data, sent)
+        return self.outbox is not None
+
     def queue_rest(self, data: bytes, sent: int) -> None:
-        """Keep ``data`` from offset ``sent`` on, by reference, until the kernel takes it."""
+        """Keep ``data`` from offset ``sent`` on, by reference, until the kernel takes it.
+
+        Calls no callback: a fan-out reaches every member before one of them can answer.
+        """
         outbox = self.outbox
         if outbox is None:
             outbox = self.outbox = Outbox()
@@ -234,11 +216,20 @@ class StreamTransport:
             outbox.append_rest(data, sent)
         else:
             outbox.append(data)
+        if outbox.size > self._high and not self._paused & BY_OUTBOX:
+            self._stop_producer()
         self._update_interest()
-        if outbox.size > self._high and not self._pausing:
+
+    def _stop_producer(self) -> None:
+        """The outbox is too full: read no more of the peer, and tell the protocol soon."""
+        self._paused |= BY_OUTBOX
+        self._soon(self._tell_to_pause)
+
+    def _tell_to_pause(self) -> None:
+        """Call ``pause_writing``, unless that is done already or needed no more."""
+        if self._paused & BY_OUTBOX and not self._pausing and self.state == OPEN:
             self._pausing = True
-            self._pause(BY_OUTBOX)
-            self._call(self.protocol.pause_writing)
+            self._call("pause_writing")
 
     def _flush(self) -> None:
         outbox = t.cast(Outbox, self.outbox)
@@ -256,11 +247,9 @@ class StreamTransport:
 
     def _flushed(self) -> None:
         """Some of the outbox has left: resume, or go on with what waited for it to empty."""
-        if self._pausing and self.get_write_buffer_size() <= self._low:
-            self._pausing = False
+        if self._paused & BY_OUTBOX and self.get_write_buffer_size() <= self._low:
             self._paused &= ~BY_OUTBOX
-            if self.state == OPEN:
-                self._call(self.protocol.resume_writing)
+            self._tell_to_resume()
         if not self.outbox:
             self.outbox = None  # an idle connection holds no queue
             if self.state == FLUSHING:
@@ -268,6 +257,13 @@ class StreamTransport:
             elif self._ends & EOF_WANTED:
                 self._shutdown()
         self._update_interest()
+
+    def _tell_to_resume(self) -> None:
+        """Call ``resume_writing``, unless it was not told to pause, or is to pause again."""
+        if self._pausing and not self._paused & BY_OUTBOX:
+            self._pausing = False
+            if self.state == OPEN:
+                self._call("resume_writing")
 
     def write_failed(self, exc: OSError) -> None:
         """The peer takes no more. What it sent before it went is still read to its end."""
@@ -283,31 +279,15 @@ class StreamTransport:
         self._update_interest()
 
     def get_write_buffer_size(self) -> int:
-        return self.outbox.size if self.outbox else 0
-
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        return self._low, self._high
+        outbox = self.outbox  # which another thread may take away, under an engine of threads
+        return outbox.size if outbox else 0
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        if high is None:
-            high = limits.HIGH_WATER if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self._low, self._high = low, high
-
-    # --- rooms -----------------------------------------------------------------------------
-
-    def attach(self, gatherer: Gatherer) -> None:
-        self._gatherers = (*self._gatherers, gatherer)
-
-    def detach(self, gatherer: Gatherer) -> None:
-        self._gatherers = tuple(g for g in self._gatherers if g is not gatherer)
-
-    def _catch_up(self) -> None:
-        for gatherer in self._gatherers:
-            gatherer.catch_up(self)
+        super().set_write_buffer_limits(high, low)
+        if self.get_write_buffer_size() > self._high and not self._paused & BY_OUTBOX:
+            self._stop_producer()
+            self._update_interest()
+            self._tell_to_pause()
 
     # --- closing ---------------------------------------------------------------------------
 
@@ -329,28 +309,31 @@ class StreamTransport:
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError as exc:
-            if exc.errno == errno.ENOTCONN:  # the peer has closed both directions: as good as sent
-                self._ends |= EOF_RECEIVED
-            else:
+            if exc.errno != errno.ENOTCONN:
                 self._fail(exc)
+            elif self.state != OPEN:  # the peer is gone; while OPEN, reading finds out why
+                self._ends |= EOF_RECEIVED
 
     def close(self) -> None:
+        if self._gatherers:
+            self._catch_up()  # which may find that it lags, and evict
+        self._begin_to_close()
+
+    def _begin_to_close(self) -> None:
         if self.state != OPEN:
             return
-        if self._gatherers:
-            self._catch_up()
         if self._error is not None:
             self._fail(self._error)
             return
         self.state = FLUSHING
         self.write_closed = True
-        self.receiver = _Discarder(self)
+        self.receiver = Discarder(self)
         if self.outbox:
             self._set_timer(limits.FLUSH, self._flush_expired)
             self._update_interest()
         else:
             # connection_lost must not come from inside the callback that called close().
-            self.engine.call_soon(self._linger)
+            self._soon(self._linger)
 
     def _flush_expired(self) -> None:
         if self.state == FLUSHING:
@@ -369,7 +352,7 @@ class StreamTransport:
     def _linger_on(self) -> None:
         if self._ends & EOF_RECEIVED:
             self.linger_ended()
-        else:
+        elif self.state == LINGERING:  # connection_lost did not raise
             self._update_interest()
             self._set_timer(limits.LINGER, self.linger_ended)
 
@@ -388,19 +371,32 @@ class StreamTransport:
             self._fail(self._error)
 
     def evict(self, reason: JackfieldError) -> None:
+        if self._gatherers:
+            self._catch_up()  # now, so that it is not sent behind what is dropped below
+        self._evict(reason)
+
+    def _evict(self, reason: JackfieldError) -> None:
         if self.state != OPEN:
             return
         if isinstance(reason, LagError) and self.outbox:
             self.outbox.truncate()
-        self.say_goodbye(reason)
-        self.close()
+        self._dismiss(reason)
         self._error = self._error or reason
 
-    def say_goodbye(self, reason: JackfieldError) -> None:
+    def dismiss(self, reason: JackfieldError) -> None:
+        """The engine stops: close, after the protocol's last words."""
+        self._dismiss(reason)
+
+    def _dismiss(self, reason: JackfieldError) -> None:
+        self._say_goodbye(reason)
+        if self._gatherers:
+            self._catch_up()
+        self._begin_to_close()
+
+    def _say_goodbye(self, reason: JackfieldError) -> None:
         """Let the protocol write its last words, if it knows how (asyncio's do not)."""
-        closing = getattr(self.protocol, "closing", None)
-        if closing is not None and self.state == OPEN:
-            self._call(closing, reason)
+        if self.state == OPEN and getattr(self.protocol, "closing", None) is not None:
+            self._call("closing", reason)
 
     def is_closing(self) -> bool:
         return self.state != OPEN
@@ -412,7 +408,7 @@ class StreamTransport:
         told = self.state == LINGERING
         self._release()
         if not told:
-            self.engine.call_soon(self._end, exc)
+            self._soon(self._end, exc)
 
     def _release(self) -> None:
         self.state = CLOSED
@@ -427,7 +423,7 @@ class StreamTransport:
 
     def _end(self, exc: BaseException | None) -> None:
         reason = self._reason(exc)
-        self._call(self.protocol.connection_lost, exc)
+        self._call("connection_lost", exc)
         self.engine.lost(self, exc, reason)
         self._gatherers = ()
 
@@ -440,55 +436,7 @@ class StreamTransport:
 
     # --- callbacks and information ---------------------------------------------------------
 
-    def _call(self, callback: Callable[..., object], *args: t.Any) -> bool:
-        """Call the protocol; an exception ends this connection alone."""
-        try:
-            callback(*args)
-        except Exception as exc:
-            self._callback_failed(exc)
-            return False
-        return True
-
-    def _callback_failed(self, exc: Exception) -> None:
-        log.error("exception in a callback fd=%d peer=%s", self.fd, self.peer, exc_info=exc)
-        self._fail(exc)
-
     def _socket_error(self) -> OSError:
         number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        return OSError(number, "") if number else ConnectionResetError("the peer is gone")
-
-    def made_progress(self) -> None:
-        self.progress_at = self.engine.now
-
-    @property
-    def peer(self) -> str:
-        """The peer's address as text for people and logs."""
-        return format_sockaddr(self.sock.family, self.peername)
-
-    def get_protocol(self) -> t.Any:
-        return self.protocol
-
-    def set_protocol(self, protocol: t.Any) -> None:
-        self.protocol = protocol
-        if self.state == OPEN:
-            self.receiver = protocol
-
-    def get_extra_info(self, name: str, default: t.Any = None) -> t.Any:
-        match name:
-            case "peername":
-                return self.peername
-            case "peer":
-                return self.peer
-            case "fd":
-                return self.fd
-            case "socket":
-                return self.sock
-            case "sockname":
-                return self._sockname(default)
-        return default
-
-    def _sockname(self, default: t.Any) -> t.Any:
-        try:
-            return self.sock.getsockname()
-        except OSError:
-            return default
+        number = number or errno.ECONNRESET
+        return OSError(number, os.strerror(number))

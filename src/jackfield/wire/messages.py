@@ -110,6 +110,10 @@ class MessageProtocol(Protocol):
             self._deliver(last)
         return True if self._held else None
 
+    def messages_ended(self) -> None:
+        """The stream has ended and the messages that were held have been handled: close."""
+        self.transport.close()
+
     # --- backpressure ------------------------------------------------------------------
 
     def pause_writing(self) -> None:
@@ -142,4 +146,4 @@ class MessageProtocol(Protocol):
         if held:
             self._held = held
         elif self._at_eof:
-            self.transport.close()
+            self.messages_ended()

@@ -57,6 +57,16 @@ class Outbox:
             buffers[0] = memoryview(buffers[0])[self._sent :]
         return buffers
 
+    def head(self, most: int) -> bytes:
+        """The first ``most`` bytes, joined: a copy, for who has to change them."""
+        parts: list[bytes | memoryview] = []
+        for buffer in self.buffers():
+            parts.append(buffer if len(buffer) <= most else memoryview(buffer)[:most])
+            most -= len(parts[-1])
+            if not most:
+                break
+        return b"".join(parts)
+
     def advance(self, n: int) -> None:
         """Forget the first ``n`` bytes: they were sent.
 

@@ -1,12 +1,14 @@
 """Who is there, in which rooms, and what they do to each other. Knows no door and no socket.
 
-A user speaks through a transport that its door owns. All that happens to a user happens in the
-thread of one engine. What is refused is told as ``Refused``, a line for the user.
+A user is heard through a transport that its door owns; one whose door is in another process has
+none here, and is only remembered. Everything depends on what was done before and in which order,
+on nothing else: see ``replica``. What is refused is told as ``Refused``, a line for the user.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 from jackfield import limits
 from jackfield.protocol import Transport
@@ -26,33 +28,33 @@ class ChatRoom:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.room = Room(history=limits.CHAT_HISTORY)
+        self.room = Room(history=limits.CHAT_HISTORY, shared=False)  # the chat itself is
         self.users: dict[str, User] = {}
 
 
 class User:
     """One person at one door. ``rooms`` in the order of joining; the last is where words go."""
 
-    __slots__ = ("id", "ignoring", "name", "prefix", "rooms", "transport")
+    __slots__ = ("current", "id", "ignoring", "name", "prefix", "rooms", "transport")
 
-    def __init__(self, number: int, name: str, transport: Transport) -> None:
+    def __init__(self, number: int, name: str, transport: Transport | None) -> None:
         self.id = number
         self.name = name
         self.transport = transport
         self.rooms: dict[str, ChatRoom] = {}
         self.ignoring: set[int] = set()
-        self.prefix = b""  # what stands before this user's words, kept ready
         self.settle()
 
-    @property
-    def current(self) -> ChatRoom | None:
-        """The room that this user's words go to."""
-        return next(reversed(self.rooms.values()), None)
-
     def settle(self) -> None:
-        """Name or current room changed."""
+        """Name or rooms changed: find anew where words go, and what stands before them."""
+        self.current = next(reversed(self.rooms.values()), None)
         room = self.current
         self.prefix = b"" if room is None else looks.speech_prefix(self.name, room.name)
+
+    def write(self, data: bytes) -> None:
+        """Send to this user alone, if its door is in this process."""
+        if self.transport is not None:
+            self.transport.write(data)
 
     def wants(self, author: object) -> bool:
         """Does this user want to hear ``author`` (a user's id, or None for the server)?"""
@@ -60,23 +62,35 @@ class User:
 
 
 class Chat:
-    """All users and rooms of one chat service."""
+    """All users and rooms of one chat service.
 
-    def __init__(self) -> None:
-        self._ids = itertools.count(1)
+    ``answer(user, data)`` is called to send to a user who may be in another process.
+    """
+
+    def __init__(self, answer: Callable[[User, bytes], object] = User.write) -> None:
+        self._answer = answer
+        self._guests = itertools.count(1)
         self._users: dict[str, User] = {}  # by the key of their name
         self._by_id: dict[int, User] = {}
-        self._rooms: dict[str, ChatRoom] = {}
+        self._rooms = {names.LOBBY: ChatRoom(names.LOBBY)}  # there before anybody comes
 
     # --- coming and going --------------------------------------------------------------
 
-    def arrive(self, transport: Transport) -> User:
-        """Somebody new, as a guest, in no room yet."""
-        number = next(self._ids)
-        user = User(number, f"guest-{number}", transport)
+    def arrive(self, number: int, transport: Transport | None) -> User:
+        """Somebody new, with an id that nobody else has, as a guest, in no room yet."""
+        user = User(number, f"guest-{next(self._guests)}", transport)
         self._users[names.fold(user.name)] = user
         self._by_id[number] = user
         return user
+
+    def by_id(self, number: int) -> User | None:
+        """The user with this id; None when gone."""
+        return self._by_id.get(number)
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids of all users, in the order of their coming."""
+        return list(self._by_id)
 
     def depart(self, user: User, *, quietly: bool = False) -> None:
         """The user leaves every room, and is gone. ``quietly``: without a word to the rooms."""
@@ -92,11 +106,6 @@ class Chat:
         if user is None:
             raise Refused(f"nobody here is called {name}")
         return user
-
-    def name_of(self, number: int) -> str | None:
-        """The present name of the user with this id; None when gone."""
-        user = self._by_id.get(number)
-        return None if user is None else user.name
 
     def rename(self, user: User, name: str) -> None:
         """Give ``user`` a new nickname, and tell every room it is in."""
@@ -120,7 +129,7 @@ class Chat:
 
     @property
     def rooms(self) -> list[ChatRoom]:
-        """Every room that somebody is in, by name."""
+        """The lobby, and every room that somebody is in, by name."""
         return [self._rooms[key] for key in sorted(self._rooms)]
 
     def room(self, name: str) -> ChatRoom:
@@ -145,7 +154,8 @@ class Chat:
         room.users[names.fold(user.name)] = user
         user.rooms[key] = room
         user.settle()
-        room.room.join(user.transport, wants=user.wants if user.ignoring else None)
+        if user.transport is not None:
+            room.room.join(user.transport, wants=user.wants if user.ignoring else None)
         room.room.publish(looks.notice(f"{user.name} joined {room.name}"), noise=True)
         return room
 
@@ -153,7 +163,7 @@ class Chat:
         why = names.refusal(name)
         if why is not None:
             raise Refused(why)
-        if len(self._rooms) >= limits.ROOMS and names.fold(name) != names.LOBBY:
+        if len(self._rooms) >= limits.ROOMS:
             raise Refused(f"there are {limits.ROOMS} rooms already; /rooms lists them")
         return ChatRoom(name)
 
@@ -170,7 +180,8 @@ class Chat:
         del user.rooms[key]
         del room.users[names.fold(user.name)]
         user.settle()
-        room.room.leave(user.transport)
+        if user.transport is not None:
+            room.room.leave(user.transport)
         if not room.users:
             if key != names.LOBBY:  # the lobby's history outlives its visitors
                 del self._rooms[key]
@@ -194,19 +205,26 @@ class Chat:
         room.room.publish(looks.action(user.name, room.name, words), author=user.id)
 
     def tell(self, user: User, name: str, words: str) -> None:
-        """``/msg``: to one other user alone."""
+        """``/msg``: to one other user alone. The process that has the recipient answers."""
         recipient = self.user(name)
+        if recipient.transport is None:
+            return
         if recipient.transport.get_write_buffer_size() > limits.LAG_SOFT:
-            raise Refused(f"{recipient.name} is not reading at the moment; nothing was sent")
+            sorry = f"{recipient.name} is not reading at the moment; nothing was sent"
+            self._answer(user, looks.notice(sorry))
+            return
         if recipient.wants(user.id):  # who is ignored is not told so
-            recipient.transport.write(looks.private(user.name, "you", words))
-        user.transport.write(looks.private("you", recipient.name, words))
+            recipient.write(looks.private(user.name, "you", words))
+        self._answer(user, looks.private("you", recipient.name, words))
 
     def ignore(self, user: User, name: str) -> bool:
         """Stop, or begin again, to hear ``name``. True if it is ignored now."""
         other = self.user(name)
         if other is user:
             raise Refused("you cannot ignore yourself")
+        if user.transport is not None:
+            for room in user.rooms.values():  # what was said before is judged as before
+                room.room.catch_up(user.transport)
         if other.id in user.ignoring:
             user.ignoring.discard(other.id)
         else:
@@ -215,5 +233,6 @@ class Chat:
                 raise Refused(f"you ignore {limits.IGNORED_PER_USER} users already")
             user.ignoring.add(other.id)
         for room in user.rooms.values():
-            room.room.set_wants(user.transport, user.wants if user.ignoring else None)
+            if user.transport is not None:
+                room.room.set_wants(user.transport, user.wants if user.ignoring else None)
         return other.id in user.ignoring

@@ -6,10 +6,12 @@ the notice to answer with, or None. Must not know transports or doors.
 
 from __future__ import annotations
 
+import re
 import textwrap
 import typing as t
 from collections.abc import Callable
 
+from jackfield import limits
 from jackfield.rooms.history import History
 from jackfield.services.chat import names
 from jackfield.services.chat.chat import Chat, ChatRoom, Refused, User
@@ -26,15 +28,17 @@ class Quit(Exception):
 
 
 class Command(t.NamedTuple):
-    """``usage`` is what /help shows."""
+    """``usage`` is what /help shows. ``asks``: it changes nothing, so that a process which does
+    not have the user need not run it."""
 
     usage: str
     help: str
     run: Callable[[Chat, User, str], str | None]
+    asks: bool = False
 
 
 def _nick(chat: Chat, user: User, words: str) -> str | None:
-    if not words:
+    if words in ("", user.name):
         return f"you are {user.name}"
     chat.rename(user, words)
     # Who is in a room hears it there, with everybody else.
@@ -100,7 +104,7 @@ def _ignore(chat: Chat, user: User, words: str) -> str:
         name = chat.user(words).name
         now = chat.ignore(user, words)
         return f"you ignore {name} from now on" if now else f"you hear {name} again"
-    ignored = sorted(filter(None, map(chat.name_of, user.ignoring)))
+    ignored = sorted(other.name for other in map(chat.by_id, user.ignoring) if other)
     return f"you ignore {' '.join(ignored)}" if ignored else "you ignore nobody"
 
 
@@ -108,13 +112,15 @@ def _history(_chat: Chat, user: User, words: str) -> str | None:
     room = user.current
     if room is None:
         raise Refused(f"you are in no room; /join {names.LOBBY}")
-    if words and not (words.isascii() and words.isdigit() and len(words) < 10):
+    if words and not re.fullmatch("[1-9][0-9]{0,8}", words):
         raise Refused("say how many: /history 10")
     history = t.cast(History, room.room.history)
-    entries = [e for e in history.last(int(words) if words else None) if user.wants(e.author)]
+    entries = [data for data, author in history.last() if user.wants(author)]
+    if words:
+        entries = entries[-int(words) :]
     if not entries:
         return f"nothing was said in {room.name} yet"
-    user.transport.write(b"".join(entry.data for entry in entries))
+    user.write(b"".join(entries))
     return f"that was the last of {room.name}"
 
 
@@ -132,13 +138,13 @@ COMMANDS: t.Final[dict[str, Command]] = {
     "nick": Command("/nick NAME", "choose the name that others see", _nick),
     "join": Command("/join ROOM", "enter a room, or go back to it", _join),
     "part": Command("/part [ROOM]", "leave the room", _part),
-    "rooms": Command("/rooms", "list the rooms", _rooms),
-    "who": Command("/who [ROOM]", "list who is in the room", _who),
+    "rooms": Command("/rooms", "list the rooms", _rooms, asks=True),
+    "who": Command("/who [ROOM]", "list who is in the room", _who, asks=True),
     "me": Command("/me TEXT", "say what you do", _me),
     "msg": Command("/msg NAME TEXT", "tell one user alone", _msg),
     "ignore": Command("/ignore [NAME]", "stop, or begin again, to hear a user", _ignore),
-    "history": Command("/history [N]", "show what was said last", _history),
-    "help": Command("/help", "show this", _help),
+    "history": Command("/history [N]", "show what was said last", _history, asks=True),
+    "help": Command("/help", "show this", _help, asks=True),
     "quit": Command("/quit", "leave", _quit),
 }
 
@@ -151,6 +157,8 @@ def run(chat: Chat, user: User, line: str) -> str | None:
     name, _, words = line[1:].partition(" ")
     command = COMMANDS.get(name.lower())
     if command is None:
-        shown = textwrap.shorten(name, 20, placeholder="...") or "/"
+        shown = name if len(name) <= limits.NAME_LENGTH else f"{name[: limits.NAME_LENGTH]}..."
         raise Refused(f"there is no command /{shown}; /help lists them")
+    if command.asks and user.transport is None:
+        return None
     return command.run(chat, user, words.strip())

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from jackfield import limits
 from jackfield.errors import FloodError, JackfieldError, ProtocolViolation, ServerStopping
 from jackfield.rooms.flood import FloodControl, Verdict
-from jackfield.services.chat import commands, names, text
 from jackfield.services.chat import format as looks
-from jackfield.services.chat.chat import Chat, Refused, User
+from jackfield.services.chat import names, text
+from jackfield.services.chat.replica import ChatReplica
 from jackfield.wire.lines import LineProtocol
 from jackfield.wire.telnet import TelnetFilter
 
@@ -29,13 +29,13 @@ class LineDoor(LineProtocol):
     """One connection. ``flood``: lines a second this user may send (0: any number).
     ``greeting``: a line before the welcome."""
 
-    __slots__ = ("_chat", "_clock", "_flood", "_greeting", "_telnet", "_user")
+    __slots__ = ("_chat", "_clock", "_flood", "_greeting", "_number", "_telnet")
 
     line_limit = limits.CHAT_LINE
 
     def __init__(
         self,
-        chat: Chat,
+        chat: ChatReplica,
         *,
         flood: float = limits.FLOOD_RATE,
         greeting: str | None = None,
@@ -51,22 +51,45 @@ class LineDoor(LineProtocol):
 
     def connection_made(self, transport: t.Any) -> None:
         super().connection_made(transport)
-        self._user: User = self._chat.arrive(transport)
+        self._number = self._chat.enter(self)
+
+    def welcome(self, name: str) -> None:
+        """The chat has let us in (``replica.Door``)."""
         if self._greeting is not None:
-            self._notify(self._greeting)
-        self._notify(
-            f"welcome, you are {self._user.name}; what you type goes to everybody in "
-            f"{names.LOBBY}\n/nick NAME chooses a name, /help shows the other commands"
+            self.notify(self._greeting)
+        self.notify(
+            f"welcome, you are {name}; what you type goes to everybody in {names.LOBBY}\n"
+            "/nick NAME chooses a name, /help shows the other commands"
         )
-        self._chat.join(self._user, names.LOBBY)
+
+    def eof_received(self) -> bool:
+        if not super().eof_received():
+            self.messages_ended()
+        return True  # until the chat has answered what was typed
+
+    def messages_ended(self) -> None:
+        self._chat.finish(self._number)
+
+    def finished(self) -> None:
+        """Everything typed was answered, and nothing more comes (``replica.Door``)."""
+        self.transport.close()
+
+    def dismiss(self) -> None:
+        """The user typed /quit (``replica.Door``)."""
+        self.notify("goodbye")
+        self.transport.close()
+
+    def notify(self, words: str) -> None:
+        """A notice to this user alone (``replica.Door``)."""
+        self.transport.write(looks.notice(words))
 
     def closing(self, reason: JackfieldError) -> None:
-        self._chat.depart(self._user, quietly=isinstance(reason, ServerStopping))
-        self._notify(f"disconnected: {reason}")
+        self._chat.leave(self._number, quietly=isinstance(reason, ServerStopping))
+        self.notify(f"disconnected: {reason}")
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
-        self._chat.depart(self._user)
+        self._chat.leave(self._number)
 
     # --- what is typed -----------------------------------------------------------------
 
@@ -81,52 +104,36 @@ class LineDoor(LineProtocol):
         if self._flood is not None and not self._admitted(len(line)):
             return
         why = text.refusal(line)
-        if why is not None:
-            self._notify(f"{why}; it was not sent")
-        elif text.is_http_request(line):
+        if text.is_http_request(line):
             # A browser was sent here by somebody else's page: it must not speak in its user's name.
             self.transport.evict(ProtocolViolation("this is a chat server, not a web server"))
+        elif why is not None:
+            self.notify(f"{why}; it was not sent")
         elif line.strip():
             self._obey(line)
 
     def line_too_long(self) -> None:
         if self._flood is None or self._admitted(self.line_limit):
-            self._notify(f"a line has at most {self.line_limit} bytes; it was not sent")
+            self.notify(f"a line has at most {self.line_limit} bytes; it was not sent")
 
     def _obey(self, line: bytes) -> None:
-        try:
-            if line[0] != SLASH:
-                self._chat.say(self._user, line)
-            elif line.startswith(b"//"):
-                self._chat.say(self._user, line[1:])
-            else:
-                self._command(line.decode())
-        except Refused as refused:
-            self._notify(str(refused))
-        except commands.Quit:
-            self._chat.depart(self._user)
-            self._notify("goodbye")
-            self.transport.close()
-
-    def _command(self, line: str) -> None:
-        answer = commands.run(self._chat, self._user, line)
-        if answer is not None:
-            self._notify(answer)
+        if line[0] != SLASH:
+            self._chat.say(self._number, line)
+        elif line.startswith(b"//"):
+            self._chat.say(self._number, line[1:])
+        else:
+            self._chat.command(self._number, line)
 
     def _admitted(self, size: int) -> bool:
         """May this line be looked at, or does it come too fast?"""
         flood = t.cast(FloodControl, self._flood)
         verdict = flood.admit(size, self._clock())
         if verdict is Verdict.WARN:
-            left = flood.strikes_left
-            self._notify(
-                f"too fast: that line was not sent; {left} more and you are disconnected"
-                if left
-                else "too fast: that line was not sent; the next such line disconnects you"
+            left = flood.strikes_left + 1
+            self.notify(
+                f"too fast: that line was not sent; wait a moment, "
+                f"or after {left} more like it you are disconnected"
             )
         elif verdict is Verdict.KICK:
             self.transport.evict(FloodError("too many lines too fast"))
         return verdict is Verdict.ADMIT
-
-    def _notify(self, words: str) -> None:
-        self.transport.write(looks.notice(words))

@@ -16,13 +16,15 @@ REORDERING: t.Final = re.compile("[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u
 """Bidirectional marks, embeddings, overrides and isolates (UAX #9), line and paragraph
 separators: with them a line can look like another's."""
 
-HTTP_REQUEST: t.Final = re.compile(rb"[A-Z]+ [^ ]+ HTTP/\d(\.\d)?")
-"""A request line (RFC 9112, 3): a page in somebody's browser was made to talk to us."""
+HTTP_REQUEST: t.Final = re.compile(rb"[A-Z]+ [^ ]*[/:*][^ ]* HTTP/\d(\.\d)?|(?i:host):[ \t]*[^ ]+")
+"""A request line, or the Host field that follows it (RFC 9112, 3): a page in somebody's browser was
+made to talk to us. The page chooses how long the request line is, and one over the bound is
+discarded unseen; the field behind it is the browser's own."""
 
 
 def is_http_request(line: bytes) -> bool:
-    """Is this the first line of an HTTP request?"""
-    return b" HTTP/" in line and HTTP_REQUEST.fullmatch(line) is not None
+    """Is this one of the two lines that every HTTP request begins with?"""
+    return (b" HTTP/" in line or line[4:5] == b":") and HTTP_REQUEST.fullmatch(line) is not None
 
 
 def refusal(line: bytes) -> str | None:

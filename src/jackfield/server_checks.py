@@ -1,0 +1,71 @@
+"""What a server's options must be like, each said in one line to who got it wrong.
+
+Must not know how a server works.
+"""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+from collections.abc import Callable, Iterable
+
+from jackfield import engines, pollers
+from jackfield.address import Endpoint
+from jackfield.errors import UsageError
+from jackfield.protocol import DatagramProtocol
+
+if t.TYPE_CHECKING:
+    from jackfield.tls import TlsConfig  # not for nothing: it loads OpenSSL
+
+Factory: t.TypeAlias = Callable[[], t.Any]
+
+
+def at_least(name: str, value: float, least: float) -> float:
+    """``value``, if it is ``least`` or more."""
+    if not value >= least:  # also a NaN
+        raise UsageError(f"{name} must be {least:g} or more, not {value!r}")
+    return value
+
+
+def require_tls(endpoints: Iterable[Endpoint], tls: TlsConfig | None) -> None:
+    """Certificates where they are used, and nowhere else. Loads them: what is wrong is said now."""
+    encrypted = next((endpoint for endpoint in endpoints if endpoint.scheme == "tls"), None)
+    if tls is None:
+        if encrypted is not None:
+            raise UsageError(
+                f"{encrypted}: needs a certificate; give --tls-cert FILE and --tls-key FILE, in a "
+                "program tls=TlsConfig(certificate, key)"
+            )
+    elif encrypted is None:
+        raise UsageError("a certificate was given, but no endpoint is tls://host:port")
+    else:
+        tls.context()
+
+
+def reuses_port(accept: str) -> bool:
+    """Has each worker a listener of its own, or do they share one?"""
+    if accept not in ("auto", "shared", "reuseport"):
+        raise UsageError(f"accept {accept!r}: it is auto, shared or reuseport")
+    if accept == "auto":
+        # Linux spreads connections over the listeners; elsewhere the last one may get them all.
+        return sys.platform == "linux"
+    return accept == "reuseport"
+
+
+def require_one_thread(engine: str) -> None:
+    """Workers have one thread each: they are forked, and threads are not."""
+    if engine not in pollers.NAMES:
+        raise UsageError(
+            f"workers run a one-thread engine ({' '.join(pollers.NAMES)}), not {engine}"
+        )
+
+
+def require_datagrams(endpoint: Endpoint, factory: Factory) -> None:
+    """A protocol on ``udp://`` or ``unixgram:`` takes datagrams."""
+    serves_streams = isinstance(factory, type) and not hasattr(factory, "datagram_received")
+    if serves_streams or engines.is_coroutine(factory):
+        name = getattr(factory, "__name__", "a coroutine")
+        raise UsageError(
+            f"{endpoint}: {name} serves streams; for datagrams give a protocol with "
+            f"datagram_received, such as a {DatagramProtocol.__name__}"
+        )
