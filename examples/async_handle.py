@@ -15,7 +15,7 @@ from jackfield import serve
 async def addresses(name):
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(name, None, proto=6)  # TCP, so that each is named once
-    return " ".join(sockaddr[0] for *_, sockaddr in found)
+    return " ".join(str(sockaddr[0]) for *_, sockaddr in found)
 
 
 async def handle(stream):

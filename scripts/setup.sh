@@ -121,7 +121,7 @@ install_jackfield() {
 	if [ "$WHAT" = test ]; then
 		pip_install --editable '.[test]'
 		# uvloop is a peer to measure against; not every Python has it.
-		pip_install --editable '.[bench]' || without "of jackfield's bench extra (uvloop)"
+		pip_install --editable '.[bench]' || without "of jackfield's bench extra (uvloop, matplotlib)"
 	else
 		pip_install --editable .
 	fi

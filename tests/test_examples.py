@@ -128,6 +128,23 @@ def test_embed() -> None:
     assert said.stderr == ""
 
 
+def test_async_handle() -> None:
+    with (
+        served(str(EXAMPLES / "async_handle.py"), ANY_PORT) as connect,
+        connect() as first,
+        connect() as second,
+    ):
+        first.sendall(b"127.0.0.1\r\n::1\nwhat\xff\n")
+        second.sendall(b"127.0.0.2")  # an address is its own name: nobody is asked
+        second.shutdown(socket.SHUT_WR)
+        assert rest(second) == b"127.0.0.2\r\n"
+        first.shutdown(socket.SHUT_WR)
+        *addresses, refused, end = rest(first).split(b"\r\n")
+        assert addresses == [b"127.0.0.1", b"::1"]
+        assert refused.startswith(b"no: 'ascii' codec can't decode byte 0xff")
+        assert end == b""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="its interface is lo, Linux's name")
 def test_multicast_chat() -> None:
     with bind_datagram(resolve(Endpoint.parse("udp://239.255.7.7:0?interface=lo"))[0]) as hearer:
@@ -159,6 +176,44 @@ def test_multicast_chat() -> None:
         assert alice.returncode == bob.returncode == 0
 
 
+BOTH_AT_ONCE: t.Final = ["accepted a client; it may take its time"] * 2
+ONE_BY_ONE: t.Final = "accepted a client; nobody else is served now"
+SERVED: t.Final = [
+    "served two",
+    "served one",
+    "a client read: hello one",
+    "a client read: hello two",
+]
+SQUARE: t.Final = {
+    "blocking_synchronous": [
+        *(ONE_BY_ONE, "served one", ONE_BY_ONE, "served two"),
+        *("a client read: hello one", "a client read: hello two"),
+    ],
+    "nonblocking_synchronous": [*BOTH_AT_ONCE, *SERVED, r"asked \d+ times in vain \(EAGAIN\)"],
+    "blocking_asynchronous": [*BOTH_AT_ONCE, *SERVED, r"waited [3-5] times, never in vain"],
+    "nonblocking_asynchronous": [
+        *BOTH_AT_ONCE,
+        *("served two", "a client read: hello two", "served one", "a client read: hello one"),
+    ],
+}
+"""What each quarter of the square prints. The first client speaks last, and only where all others
+wait for it is it served first."""
+
+
+@pytest.mark.parametrize("quarter", SQUARE)
+def test_square(quarter: str) -> None:
+    said = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / "square" / f"{quarter}.py"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+    )
+    assert re.fullmatch("\n".join(SQUARE[quarter]) + "\n", said.stdout), said.stdout
+    assert said.stderr == ""
+
+
 def test_no_example_is_forgotten() -> None:
+    assert {path.stem for path in (EXAMPLES / "square").iterdir() if path.suffix} == set(SQUARE)
     tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     assert {path.stem for path in EXAMPLES.glob("*.py")} <= tested

@@ -25,13 +25,16 @@ SRC: t.Final = ROOT / "src"
 PACKAGE: t.Final = SRC / "jackfield"
 
 FLOORS: t.Final = (
-    {"errors", "limits", "endpoint_options", "endpoint", "address", "instrument", "protocol"},
+    {
+        *("errors", "limits", "endpoint_options", "endpoint", "address", "instrument"),
+        *("protocol", "replicated"),
+    },
     {"wire", "rooms"},
     {"services", "kernel", "tls"},
     {"pollers"},
     {"transports"},
-    {"engines"},
-    {"server", "tools", "bench"},
+    {"bus", "engines"},
+    {"server", "server_checks", "supervisor", "tools", "bench"},
     {"cli"},
     {"__main__", "__init__"},  # __init__ gives names their home when they are first used
 )
@@ -43,6 +46,9 @@ SIDEWAYS: t.Final = {
     ("address", "endpoint"),  # what a text says, and what it resolves to
     ("address", "endpoint_options"),
     ("protocol", "errors"),  # Protocol.closing is told a JackfieldError
+    ("engines", "bus"),  # a family of processes talks by way of its hub
+    ("server", "server_checks"),
+    ("server", "supervisor"),
     ("server", "tools"),  # every server logs who comes and goes
 }
 """Imports between two packages of one floor. ``graphlib`` sees that they make no cycle."""
@@ -235,7 +241,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     ("statement", "absent"),
     [
         ("import jackfield", {"socket", "asyncio", "jackfield.server", "logging"}),
-        ("from jackfield import Protocol, Room", {"socket", "asyncio", "threading"}),
+        ("from jackfield import Protocol, Room", {"socket", "select", "asyncio"}),
         ("from jackfield import serve, Server", {"asyncio", "click", "rich", "uvloop"}),
     ],
 )

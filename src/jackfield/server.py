@@ -21,6 +21,7 @@ from jackfield.address import Address, Endpoint, resolve
 from jackfield.errors import UsageError
 from jackfield.instrument import Instrument
 from jackfield.kernel import privileges, systemd
+from jackfield.kernel.options import shares_port
 from jackfield.kernel.signals import handling
 from jackfield.kernel.sockets import Listener, adopt, bind_datagram_all, listen, listen_all
 from jackfield.supervisor import Supervisor
@@ -173,7 +174,7 @@ class Server:
             self._copies = [self.listeners]
             for _ in range(1, self._workers):
                 self._copies.append([self._copy(listener) for listener in self.listeners])
-        return Supervisor(self._workers, self._make_worker, self._options)
+        return Supervisor(self._workers, self._make_worker, self._options, self._close_sockets)
 
     def _make_worker(self, number: int) -> t.Any:
         """In a worker: its engine, without the listeners of the others."""
@@ -186,8 +187,8 @@ class Server:
 
     def _copy(self, listener: Listener) -> Listener:
         """Another listener with the same address, and a queue of its own."""
-        if listener.address.scheme not in ("tcp", "tls"):
-            return listener  # a Unix socket's name is one socket's: its queue is shared
+        if listener.address.scheme not in ("tcp", "tls") or not shares_port(listener.sock):
+            return listener  # a Unix or an inherited socket: its queue is shared
         return listen(listener.address, listener.backlog_asked, reuse_port=True)
 
     def _open_one(self, endpoint: Endpoint) -> None:
@@ -203,6 +204,10 @@ class Server:
                 checks.require_datagrams(endpoint, self._datagram_factory)
                 self._datagram_sockets.append(adopted)
             return
+        if self._reuse_port and endpoint.scheme != "unix":
+            for alone in listen_all(endpoint, 0):  # is the port free, or a stranger's to share?
+                alone.close()
+        checks.require_streams(endpoint, self._factory)
         self.listeners += listen_all(endpoint, int(self._backlog), reuse_port=self._reuse_port)
 
     def _within_tls(self, listener: Listener) -> Factory:
@@ -259,6 +264,13 @@ class Server:
             for listener in self.listeners
             if listener.backlog < listener.backlog_asked
         ]
+
+    def announce(self) -> None:
+        """Say on standard error where it listens."""
+        for line in self.describe():
+            print(line, file=sys.stderr, flush=True)
+        for line in self.clamped():
+            log.warning("%s", line)
 
     def run(self) -> None:
         """Serve in this thread until ``stop``, SIGINT or SIGTERM; a second signal cuts at once.
@@ -367,6 +379,6 @@ def serve(
         log.setLevel(logging.INFO)
     server = Server(endpoints, protocol_factory, **options)
     server.open()
-    for line in (*server.describe(), *server.clamped()):
-        print(line, file=sys.stderr, flush=True)
+    # Once it runs: who waits for the lines may send a signal at once, and it must be handled.
+    server.engine.call_soon(server.announce)
     server.run()

@@ -54,10 +54,17 @@ def reuses_port(accept: str) -> bool:
 
 def require_one_thread(engine: str) -> None:
     """Workers have one thread each: they are forked, and threads are not."""
-    if engine not in pollers.NAMES:
-        raise UsageError(
-            f"workers run a one-thread engine ({' '.join(pollers.NAMES)}), not {engine}"
-        )
+    those = (*pollers.NAMES, *engines.COROUTINES)
+    if engine not in those:
+        raise UsageError(f"workers run a one-thread engine ({' '.join(those)}), not {engine}")
+
+
+def require_streams(endpoint: Endpoint, factory: Factory) -> None:
+    """A protocol anywhere else takes streams."""
+    datagrams = isinstance(factory, type) and hasattr(factory, "datagram_received")
+    if datagrams and not hasattr(factory, "data_received"):
+        name = getattr(factory, "__name__", "it")
+        raise UsageError(f"{endpoint}: {name} serves datagrams; use udp:// or unixgram:")
 
 
 def require_datagrams(endpoint: Endpoint, factory: Factory) -> None:

@@ -62,7 +62,8 @@ class Supervisor(Reactor):
     """Runs ``count`` workers; to its server it is an engine.
 
     ``make_engine(number)`` is called in worker ``number`` (0, 1, ...) and returns an engine that
-    listens.
+    listens. ``release()`` is called when it begins to stop: the parent is to hold no listener
+    any more, or who connects now would wait for nobody.
     """
 
     def __init__(
@@ -70,9 +71,11 @@ class Supervisor(Reactor):
         count: int,
         make_engine: Callable[[int], Reactor],
         options: Options,
+        release: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(pollers.make(pollers.best()), options)
         self._make_engine = make_engine
+        self._release = release
         self._workers = [Worker(number) for number in range(count)]
         self._to_replace: deque[Worker] = deque()
         self._family: Family | None = None
@@ -103,7 +106,7 @@ class Supervisor(Reactor):
         if worker.timer is not None:  # whoever starts it now, one start is enough
             worker.timer.cancel()
             worker.timer = None
-        if self._stopping:
+        if self._stopping or worker.child is not None:
             return
         worker.started = time.monotonic()
         try:
@@ -174,6 +177,7 @@ class Supervisor(Reactor):
             return
         self._stopping = True
         self.family.signal_all(signal.SIGTERM)
+        self._release()
         self.call_later(drain_seconds + KILL_AFTER, self.family.signal_all, signal.SIGKILL)
         self._stop_when_empty()
 

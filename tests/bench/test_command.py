@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from jackfield.bench import compiler, servers
+from jackfield import engines
+from jackfield.bench import compiler, models, plot, servers
 from jackfield.cli.bench import command
 from jackfield.errors import SystemRefused
 
@@ -82,6 +83,42 @@ def test_an_absent_peer_is_named_and_left_out(monkeypatch: pytest.MonkeyPatch) -
     assert "left out: uvloop: not installed" in result.stdout
 
 
+def test_models_in_tables_json_and_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(engines, "missing", lambda name: "not today" if name == "poll" else None)
+    picture = tmp_path / "models.png"
+    monkeypatch.setattr(models, "jackfield", servers.jackfield)
+    options = ("--model", "iterative", "--model", "select", "--model", "poll", "--clients", "2")
+    result = bench("models", *TIMED, *options, "--clients", "1", "--plot", str(picture))
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert rows.count(["clients", "1", "2"]) == 6
+    assert [row[2] for row in rows if row[:1] == ["iterative"]] == ["-"] * 6
+    assert "left out: poll: not today" in result.stdout
+    assert picture.stat().st_size > 10_000
+
+
+def test_models_json_has_the_figures_of_every_number_of_clients() -> None:
+    options = ("--model", "select", "--clients", "1", "--clients", "2", "--json", "-")
+    result = bench("models", *TIMED, *options)
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert [one["title"][-9:] for one in document["results"]] == [" 1 client", "2 clients"]
+    assert "switches" in document["results"][0]["servers"]["select"]["metrics"]
+
+
+def test_models_without_matplotlib_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise SystemRefused(f"{path}: no matplotlib")
+
+    monkeypatch.setattr(plot, "check", refuse)
+    result = bench("models", "--plot", "x.png")
+    assert isinstance(result.exception, SystemRefused)
+    assert result.stdout == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -89,6 +126,8 @@ def test_an_absent_peer_is_named_and_left_out(monkeypatch: pytest.MonkeyPatch) -
         (("fanout", "--in-flight", "499"), "must be a multiple"),
         (("echo", "--peer", "nginx"), "'nginx' is not one of"),
         (("echo", "--save", "../up"), "a name of letters, digits"),
+        (("models", "--model", "iterative"), "--clients 1000: none of these models"),
+        (("models", "--model", "redis"), "'redis' is not one of"),
         (("echo", "--rounds", "0"), "0 is not in the range"),
     ],
 )

@@ -6,6 +6,7 @@ import os
 import time
 import typing as t
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -153,3 +154,38 @@ def test_idle_holds_its_connections_open(make_contender: MakeContender) -> None:
         while descriptors() != before and time.monotonic() < deadline:
             time.sleep(0.01)
         assert descriptors() == before
+
+
+def test_held_connections_stand_before_and_afterwards(make_contender: MakeContender) -> None:
+    with (
+        running(make_contender("self.transport.write(data)")) as server,
+        load.held(server.target, connections=5, size=64, **SHORT) as measure,
+    ):
+        pid = server.target.pid
+        assert sockets(pid) >= 5
+        measured = measure()
+        assert sockets(pid) >= 5
+    assert measured["operations"] > 0
+    # Those of the warm-up, and the last one of each connection, are answers too.
+    assert measured["answered"] >= measured["operations"] + 5
+
+
+def sockets(pid: int) -> int:
+    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum(link.startswith("socket:") for link in links)
+
+
+def test_held_says_what_went_wrong(make_contender: MakeContender) -> None:
+    body = """
+    self.messages += 1
+    if self.messages > 2:
+        self.transport.abort()
+    else:
+        self.transport.write(data)
+    """
+    with (
+        running(make_contender(body)) as server,
+        pytest.raises(SystemRefused, match=r"connection \d of 3"),
+        load.held(server.target, connections=3, size=64, **SHORT) as measure,
+    ):
+        measure()

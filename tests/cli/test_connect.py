@@ -28,7 +28,7 @@ PATIENCE: t.Final = 20.0
 @pytest.fixture
 def echo(short_directory: Path) -> Iterator[list[str]]:
     """Endpoints of a running echo server: tcp, unix, udp."""
-    service = services.make("echo", ServiceOptions(greeting=None, flood=0))
+    service = services.make("echo", ServiceOptions())
     endpoints = ["tcp://127.0.0.1:0", f"unix:{short_directory / 's'}", "udp://127.0.0.1:0"]
     with Server(endpoints, service.stream, datagram_factory=service.datagram) as server:
         yield [str(address) for address in server.addresses]

@@ -418,6 +418,19 @@ class EngineContract(EngineSuite):
             elsewhere.sendall(b"y")
             assert receive(elsewhere, 1) == b"y"
 
+    def test_max_per_second(self, serve: Serve) -> None:
+        running = serve(Echo, max_per_second=0.01)  # so that none is regained within a test
+        first = running.dial()
+        first.sendall(b"x")
+        assert receive(first, 1) == b"x"
+        first.close()
+        until(lambda: running.engine.statistics().connections == 0)
+        assert _ended(running.dial())
+        running.settle()
+        assert [reason for _, reason in running.witness.refusals] == ["max-per-second"]
+        assert running.engine.statistics().refused == 1
+        assert running.engine.statistics().accepted == 1
+
     # --- deadlines ---------------------------------------------------------------------------
 
     def test_idle_deadline(self, serve: Serve) -> None:

@@ -38,6 +38,36 @@ def test_connections_per_host() -> None:
     assert admission.refusal(A_AGAIN) is None
 
 
+def test_connections_per_second() -> None:
+    """A burst of one second's worth, then the rate; who is refused for it costs it nothing."""
+    now = 1000.0
+    admission = Admission(Options(max_per_second=4), lambda: now)
+    assert [admission.refusal(A) for _ in range(4)] == [None] * 4
+    assert [admission.refusal(B) for _ in range(9)] == ["max-per-second"] * 9
+    now += 0.25
+    assert [admission.refusal(V6), admission.refusal(V6)] == [None, "max-per-second"]
+    now += 1000
+    assert [admission.refusal(A) for _ in range(5)] == [None] * 4 + ["max-per-second"]
+
+
+def test_less_than_one_connection_per_second() -> None:
+    now = 0.0
+    admission = Admission(Options(max_per_second=0.1), lambda: now)
+    assert [admission.refusal(A), admission.refusal(A)] == [None, "max-per-second"]
+    now = 9.9
+    assert admission.refusal(A) == "max-per-second"
+    now = 10.1
+    assert admission.refusal(A) is None
+
+
+def test_who_is_refused_otherwise_costs_the_rate_nothing() -> None:
+    admission = Admission(Options(max_per_second=1, max_per_host=1), lambda: 0.0)
+    admission.enter(A)
+    assert admission.refusal(A_AGAIN) == "max-per-host"
+    assert admission.refusal(B) is None
+    assert admission.rename(A, B) is None  # has come in already
+
+
 @pytest.mark.parametrize("peer", ["", "/run/client", b"\0name"])
 def test_unix_peers_are_no_hosts(peer: object) -> None:
     admission = Admission(Options(max_per_host=1))

@@ -8,25 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.chat_servers import WAYS, Served, chat_server
 from tests.outside.programs import Program, ask, need
 
-from jackfield import engines
-from jackfield.server import Server
-from jackfield.services import ServiceOptions, make
-
-ENGINES: t.Final = [
-    name for name in engines.NAMES if engines.missing(name) is None and name != "iterative"
-]
-"""Where people can meet: not where one is served at a time."""
 Open: t.TypeAlias = t.Callable[..., Program]
 
 
-@pytest.fixture(params=ENGINES)
-def server(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Server]:
-    chat = make("chat", ServiceOptions())
-    endpoints = ["tcp://127.0.0.1:0", f"unix:{short_directory / 'chat'}"]
-    with Server(endpoints, chat.stream, engine=request.param) as server:
-        yield server
+@pytest.fixture(params=WAYS)
+def server(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Served]:
+    with chat_server(request.param, short_directory) as served:
+        yield served
 
 
 @pytest.fixture
@@ -36,7 +27,7 @@ def open_program() -> Iterator[Open]:
         yield lambda *command: programs.enter_context(Program(*command))
 
 
-def clients(server: Server) -> dict[str, tuple[str, ...]]:
+def clients(server: Served) -> dict[str, tuple[str, ...]]:
     """How each program connects: to the TCP port, two of them to the Unix socket."""
     tcp, unix = server.addresses
     port = str(tcp.port)
@@ -51,7 +42,7 @@ def clients(server: Server) -> dict[str, tuple[str, ...]]:
 
 
 def test_they_chat_together_and_their_transcripts_are_the_same(
-    server: Server, open_program: Open
+    server: Served, open_program: Open
 ) -> None:
     need("nc", "ncat", "telnet", "socat")
     people: dict[str, Program] = {}
@@ -74,7 +65,7 @@ def test_they_chat_together_and_their_transcripts_are_the_same(
 
 
 def test_a_message_is_read_by_one_and_a_departure_by_all(
-    server: Server, open_program: Open
+    server: Served, open_program: Open
 ) -> None:
     need("nc", "ncat", "telnet", "socat")
     commands = clients(server)
@@ -96,7 +87,7 @@ def test_a_message_is_read_by_one_and_a_departure_by_all(
 
 
 def test_a_pipe_into_nc_is_heard_and_answered_to_its_end(
-    server: Server, open_program: Open
+    server: Served, open_program: Open
 ) -> None:
     need("nc")
     port = str(server.addresses[0].port)
@@ -122,7 +113,7 @@ def test_a_pipe_into_nc_is_heard_and_answered_to_its_end(
     ids=["GET", "POST", "OPTIONS", "over-long"],
 )
 def test_curl_is_cut_off_before_it_says_a_word(
-    server: Server, open_program: Open, path: str, options: tuple[str, ...]
+    server: Served, open_program: Open, path: str, options: tuple[str, ...]
 ) -> None:
     need("nc", "curl")
     port = server.addresses[0].port

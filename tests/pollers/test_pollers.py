@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 import subprocess
 import sys
 
@@ -56,3 +57,27 @@ def test_flags_are_distinct_bits() -> None:
     flags = (READ, WRITE, pollers.ERROR, pollers.HANGUP)
     assert len({*flags}) == 4
     assert all(flag.bit_count() == 1 for flag in flags)
+
+
+@pytest.mark.skipif(pollers.best() not in pollers.NESTED, reason="no poller is a descriptor")
+def test_one_poller_waits_for_another() -> None:
+    inner, outer = pollers.make_nested(), pollers.make(pollers.best())
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        inner.register(ours.fileno(), pollers.READ)
+        outer.register(inner.fileno(), pollers.READ)
+        assert not list(outer.poll(0))
+        theirs.send(b"x")
+        assert list(outer.poll(0)) == [(inner.fileno(), pollers.READ)]
+        assert list(inner.poll(0)) == [(ours.fileno(), pollers.READ)]
+        ours.recv(1)
+        assert not list(outer.poll(0))
+        outer.unregister(inner.fileno())
+        inner.close()
+        outer.close()
+
+
+def test_without_a_poller_that_is_a_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pollers, "best", lambda: "select")
+    with pytest.raises(KeyError):
+        pollers.make_nested()

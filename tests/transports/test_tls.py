@@ -35,6 +35,11 @@ class TlsSuite(StreamContract):
     def __init_subclass__(cls) -> None:
         cls.__test__ = engines.missing(cls.name) is None
 
+    @pytest.fixture(params=["ipv4", "unix"])
+    def endpoint(self, request: pytest.FixtureRequest, short_directory: Path) -> str:
+        """What is below makes no difference above: two kinds are enough."""
+        return f"unix:{short_directory}/socket" if request.param == "unix" else "tcp://127.0.0.1:0"
+
     @pytest.fixture
     def serve(self) -> Iterator[t.Any]:
         everything: list[TlsRunning] = []
@@ -373,6 +378,53 @@ class TestThread(TlsSuite):
     test_one_flood_does_not_starve_the_others = None  # type: ignore[assignment]
     test_what_the_peer_sent_before_it_vanished_is_delivered_anywhere = None  # type: ignore[assignment]
 
+    def test_everybody_speaks_at_once(self, serve: Serve) -> None:
+        """Each message is encrypted for each member by whichever thread fans out, while the
+        member's own thread decrypts: OpenSSL would not survive two at a time."""
+        room = Room()
+
+        class Speaks(Recorder):
+            def data_received(self, data: bytes) -> None:
+                if not self.data:
+                    room.join(self.transport)
+                self.data += data
+                room.publish(data)
+
+        running = serve(Speaks)
+        clients = [running.dial() for _ in range(8)]
+        for client in clients:
+            client.sendall(b"join....")
+        until(lambda: len(room) == len(clients))
+        rounds = 200
+
+        def speak(number: int) -> None:
+            for part in range(rounds):
+                clients[number].sendall(b"<%02d %03d>" % (number, part))
+
+        speakers = [threading.Thread(target=speak, args=(n,)) for n in range(len(clients))]
+        for speaker in speakers:
+            speaker.start()
+        size = 8 * rounds * len(clients)
+        heard = [receive_until_size(client, size) for client in clients]
+        for speaker in speakers:
+            speaker.join()
+        assert len(set(heard)) == 1
+        for number in range(len(clients)):
+            own = [b"<%02d %03d>" % (number, part) for part in range(rounds)]
+            assert [m for m in messages(heard[0]) if m.startswith(b"<%02d" % number)] == own
+
+
+def messages(stream: bytes) -> list[bytes]:
+    return [stream[start : start + 8] for start in range(0, len(stream), 8)]
+
+
+def receive_until_size(client: t.Any, size: int) -> bytes:
+    """``size`` bytes of what was spoken, without the greetings, which some missed."""
+    said = b""
+    while len(said) < size:
+        said += receive(client, 8).replace(b"join....", b"")
+    return said
+
 
 WORKING: t.Final = [name for name in engines.NAMES if engines.missing(name) is None]
 
@@ -395,3 +447,26 @@ def test_every_engine(name: str) -> None:
         assert receive(client, 5) == b"HELLO"
         client.shutdown(socket.SHUT_WR)
         assert receive_all(client) == b""
+
+
+def test_behind_a_proxy() -> None:
+    """The PROXY header comes first, in the clear, even in one block with the handshake."""
+    made: list[Recorder] = []
+
+    def factory() -> Recorder:
+        made.append(Recorder())
+        return made[-1]
+
+    proxied: dict[str, t.Any] = {"proxy_from": "127.0.0.1", "tls": server_config()}
+    with (
+        Server("tls://127.0.0.1:0", factory, **proxied) as server,
+        socket.create_connection(("127.0.0.1", server.addresses[0].port), PATIENCE) as sock,
+        TlsClient(sock) as client,
+    ):
+        client.session.handshake()
+        header = b"PROXY TCP4 192.0.2.7 192.0.2.9 5000 443\r\n"
+        sock.sendall(header + client.session.take())
+        client.handshake().sendall(b"hello")
+        until(lambda: made and made[0].data == b"hello")
+        assert made[0].transport.get_extra_info("peername") == ("192.0.2.7", 5000)
+        assert made[0].transport.peer == "192.0.2.7:5000"

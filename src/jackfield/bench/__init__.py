@@ -4,11 +4,14 @@
     load       runs the compiled load generator and reads what it measured
     servers    what is measured: contenders, started on one core, ended by their own handle
     peers/     the servers that jackfield is compared with
+    processes  what the processes of a server have used together
     cases      the measurements: echo, fanout, idle
+    models     one more: the same echo under every engine, at growing numbers of clients
     runner     rounds, interleaved: A B C A B C ...
     summary    medians, spreads, ratios
     machine    what it was measured on
     report     the table and the JSON
+    plot       the picture
 
 A server has one core to itself and the load generator another. Ratios are taken within a
 round, so that what slows the whole machine down for a while slows both sides of a ratio.

@@ -74,7 +74,7 @@ def echo(
             measured = load.echo(
                 server.target, connections=connections, size=size, seconds=seconds, warmup=warmup
             )
-            return _rates(measured) | _latencies(measured) | _memory(server.memory())
+            return rates(measured) | latencies(measured) | _memory(server.memory())
 
     return Case(
         "echo",
@@ -114,7 +114,7 @@ def fanout(
                 warmup=warmup,
             )
             wire = {"wire_bytes": float(measured["wire_bytes"])}
-            return _rates(measured) | wire | _memory(server.memory())
+            return rates(measured) | wire | _memory(server.memory())
 
     return Case(
         "fanout",
@@ -159,7 +159,8 @@ def idle(contenders: Sequence[Contender], *, connections: int = 10_000) -> Case:
     )
 
 
-def _rates(measured: load.Measured) -> dict[str, float]:
+def rates(measured: load.Measured) -> dict[str, float]:
+    """Operations a second and what each cost. Raises ``SystemRefused`` when there were none."""
     operations, seconds = measured["operations"], measured["seconds"]
     if not operations:
         raise SystemRefused("the server completed nothing in the measured time")
@@ -172,7 +173,8 @@ def _rates(measured: load.Measured) -> dict[str, float]:
     }
 
 
-def _latencies(measured: load.Measured) -> dict[str, float]:
+def latencies(measured: load.Measured) -> dict[str, float]:
+    """The percentiles of the time that an answer takes, in microseconds."""
     return {key: measured[key] for key in ("p50_us", "p99_us", "p999_us")}
 
 

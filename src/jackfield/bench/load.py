@@ -10,7 +10,7 @@ import json
 import select
 import subprocess
 import typing as t
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jackfield.bench import compiler
@@ -18,6 +18,9 @@ from jackfield.bench.cores import pinned
 from jackfield.errors import SystemRefused
 
 PARTS: t.Final = ("load.c", "connections.c", "measure.c", "echo.c", "fanout.c")
+READY: t.Final = "ready\n"
+"""What the generator says when every connection stands."""
+
 READY_TIMEOUT: t.Final = 120.0
 """Seconds to open every idle connection: 10,000 take a second or two; the generator's own
 alarm is the same."""
@@ -34,6 +37,7 @@ class Target(t.NamedTuple):
 class Measured(t.TypedDict, total=False):
     """What the generator prints. Seconds, and for latencies microseconds.
 
+    ``answered`` is what ``held`` counts: all answers, those of the warm-up too.
     ``wait`` is the time in which a process was ready to run and another had its core.
     """
 
@@ -46,6 +50,7 @@ class Measured(t.TypedDict, total=False):
     p50_us: float
     p99_us: float
     p999_us: float
+    answered: int
     sent: int
     wire_bytes: int
 
@@ -81,20 +86,50 @@ def fanout(
 
 
 @contextlib.contextmanager
+def held(
+    target: Target, *, connections: int, size: int, seconds: float, warmup: float
+) -> Iterator[Callable[[], Measured]]:
+    """As ``echo``, on connections that stand before and afterwards: what is given is called once,
+    and measures. Before and after that call nothing is under way."""
+    with _holding("held", target, seconds, warmup, connections, size) as process:
+
+        def measure() -> Measured:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with contextlib.suppress(BrokenPipeError):  # it has ended, and says why
+                process.stdin.write("\n")
+                process.stdin.flush()
+            line = process.stdout.readline()
+            if process.stdout.readline() != READY:
+                raise _failure(process)
+            return t.cast(Measured, json.loads(line))
+
+        yield measure
+
+
+@contextlib.contextmanager
 def idle(target: Target, *, connections: int) -> Iterator[None]:
     """Hold ``connections`` open, each of which has exchanged one byte, while in the context."""
+    with _holding("idle", target, connections):
+        yield
+
+
+@contextlib.contextmanager
+def _holding(mode: str, target: Target, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A generator that is ready, and lets go of its connections when the context ends."""
     with pinned("load"):
         process = subprocess.Popen(
-            _command("idle", target, connections),
+            _command(mode, target, *arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            bufsize=1,
         )
     with process:
         try:
             _wait_ready(process)
-            yield
+            yield process
         finally:
             assert process.stdin is not None
             process.stdin.close()
@@ -103,11 +138,15 @@ def idle(target: Target, *, connections: int) -> Iterator[None]:
 
 def _wait_ready(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
-    assert process.stderr is not None
     readable, _, _ = select.select([process.stdout], [], [], READY_TIMEOUT)
-    if not readable or process.stdout.readline() != "ready\n":
-        _end(process)
-        raise SystemRefused(process.stderr.read().strip() or "the load generator did not start")
+    if not readable or process.stdout.readline() != READY:
+        raise _failure(process)
+
+
+def _failure(process: subprocess.Popen[str]) -> SystemRefused:
+    assert process.stderr is not None
+    _end(process)
+    return SystemRefused(process.stderr.read().strip() or "the load generator did not start")
 
 
 def _end(process: subprocess.Popen[str]) -> None:

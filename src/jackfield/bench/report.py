@@ -18,6 +18,14 @@ from jackfield.bench.summary import Spread
 WIDTH: t.Final = 110
 """Columns of a terminal that the widest table needs."""
 
+WARNINGS_SHOWN: t.Final = 4
+"""A busy machine is a reason to doubt every figure, and one is enough to say so."""
+
+
+def tables(results: Sequence[Result]) -> list[Table]:
+    """A table a result."""
+    return [table(result) for result in results]
+
 
 def table(result: Result) -> Table:
     """One row a contender: medians, and below the headline's its lowest and highest."""
@@ -57,6 +65,13 @@ def ratio_lines(result: Result) -> list[str]:
         if not peer.ours
         for value in [result.ratio(ours.name, peer.name)]
     ]
+
+
+def warning_lines(results: Sequence[Result]) -> list[str]:
+    """The first few warnings, and how many more there are; the JSON has them all."""
+    found = [f"{result.case.title}: {line}" for result in results for line in result.warnings()]
+    more = len(found) - WARNINGS_SHOWN
+    return [*found[:WARNINGS_SHOWN], *([f"and {more} more like these"] if more > 0 else [])]
 
 
 def as_json(

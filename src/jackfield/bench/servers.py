@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import re
 import shutil
@@ -21,8 +22,8 @@ import time
 import typing as t
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from jackfield.bench import processes
 from jackfield.bench.cores import pinned
 from jackfield.bench.load import Target
 from jackfield.errors import SystemRefused
@@ -53,17 +54,12 @@ class Contender:
 class Server:
     """A running contender. ``target`` is where it listens."""
 
-    def __init__(self, process: subprocess.Popen[bytes], target: Target) -> None:
-        self._process = process
+    def __init__(self, target: Target) -> None:
         self.target = target
 
     def memory(self) -> int:
         """Bytes of memory of the process (PSS: a page shared by n processes counts 1/n)."""
-        rollup = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text()
-        found = re.search(r"^Pss:\s+(\d+) kB$", rollup, re.MULTILINE)
-        if found is None:
-            raise SystemRefused("the kernel does not tell a process's memory (smaps_rollup)")
-        return int(found[1]) * 1024
+        return processes.memory(self.target.pid)
 
 
 def jackfield(service: str, engine: str) -> Contender:
@@ -158,7 +154,7 @@ def _wait_listening(
     while time.monotonic() < deadline:
         found = port if port and _answers(port) else _announced(_read(log))
         if found:
-            return Server(process, Target(HOST, found, process.pid))
+            return Server(Target(HOST, found, process.pid))
         if process.poll() is not None:
             break
         time.sleep(START_CHECK)
@@ -172,8 +168,9 @@ def _announced(text: str) -> int:
 
 
 def _read(log: t.IO[bytes]) -> str:
-    log.seek(0)
-    return log.read().decode("utf-8", "backslashreplace")
+    # Not seek and read: the server writes at the offset that it shares with us.
+    size = os.fstat(log.fileno()).st_size
+    return os.pread(log.fileno(), size, 0).decode("utf-8", "backslashreplace")
 
 
 def _free_port() -> int:

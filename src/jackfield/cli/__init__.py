@@ -64,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output (head, say) has seen enough. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as exc:
+        return _fail(f"cannot write: {exc.strerror}", 1)
     except (KeyboardInterrupt, click.Abort):
         return 130  # what a shell reports of a program that SIGINT ended
 

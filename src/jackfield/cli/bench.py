@@ -1,4 +1,5 @@
-"""``jackfield bench echo|fanout|idle``: measure jackfield beside its peers on this machine.
+"""``jackfield bench echo|fanout|idle|models``: measure jackfield on this machine, beside its peers
+or under each of its engines.
 
 Options and printing only; what is measured, and how, is jackfield.bench. The progress bar goes
 to standard error, and only to a terminal; the table or the JSON goes to standard output.
@@ -15,8 +16,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
-from jackfield.bench import cases, cores, load, machine, report, runner, servers
+from jackfield import engines as known
+from jackfield.bench import cases, cores, load, machine, models, plot, report, runner, servers
 
 RESULTS = Path("bench") / "results"
 """Where --save keeps results, below the current directory."""
@@ -26,7 +29,8 @@ Verb = t.TypeVar("Verb", bound=Callable[..., None])
 
 @click.group("bench")
 def command() -> None:
-    """Measure jackfield beside its peers: same machine, same load, same run.
+    """Measure jackfield beside its peers, or its engines side by side: same machine, same load,
+    same run.
 
     The server has one core to itself, the load generator (compiled C) another. Linux only.
     """
@@ -41,7 +45,15 @@ def _common(case: str) -> Callable[[Verb], Verb]:
         click.option("--peer", "peers", multiple=True, default=peers, show_default=True,
                      type=click.Choice([*peers, "none"]),
                      help="A peer to compare with; may be repeated."),
-        click.option("--rounds", type=click.IntRange(1), default=5, show_default=True,
+        *_output(rounds=5),
+    )  # fmt: skip
+    return _all(options)
+
+
+def _output(rounds: int) -> tuple[Callable[[Verb], Verb], ...]:
+    """How often it is measured, and where the figures go."""
+    return (
+        click.option("--rounds", type=click.IntRange(1), default=rounds, show_default=True,
                      help="Rounds, in each of which every server is measured once."),
         click.option("--json", "json_file", type=click.Path(dir_okay=False, allow_dash=True),
                      help="Write the results as JSON to this file ('-': standard output)."),
@@ -49,6 +61,8 @@ def _common(case: str) -> Callable[[Verb], Verb]:
                      help=f"Write the results as JSON to {RESULTS}/NAME.json."),
     )  # fmt: skip
 
+
+def _all(options: Sequence[Callable[[Verb], Verb]]) -> Callable[[Verb], Verb]:
     def decorate(verb: Verb) -> Verb:
         for option in reversed(options):
             verb = option(verb)
@@ -149,6 +163,56 @@ def idle(connections: int, **common: t.Any) -> None:
     _measure([cases.idle(contenders, connections=connections)], absent, connections, common)
 
 
+@command.command("models")
+@_all(_output(rounds=3))
+@click.option("--model", "chosen", multiple=True, default=models.MODELS, show_default=True,
+              type=click.Choice(models.MODELS), help="An engine, or workers: two processes with "
+              "epoll; may be repeated.")  # fmt: skip
+@click.option("--clients", type=click.IntRange(1), multiple=True, default=models.CLIENTS,
+              show_default=True, help="Clients at the same time; may be repeated.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(0.05, 600), default=1.0, show_default=True,
+              help="Length of the measured part of each run.")  # fmt: skip
+@click.option("--warmup", type=click.FloatRange(0, 60), default=0.2, show_default=True,
+              help="Seconds of load before the measured part.")  # fmt: skip
+@click.option("--plot", "picture", type=click.Path(dir_okay=False), metavar="FILE.png",
+              help="Draw the figures, too (needs matplotlib).")  # fmt: skip
+def bench_models(
+    chosen: Sequence[str],
+    clients: Sequence[int],
+    seconds: float,
+    warmup: float,
+    picture: str | None,
+    **common: t.Any,
+) -> None:
+    """Thread, process or multiplexing: requests, memory and context switches of every engine.
+
+    Each echoes 64 bytes to every client, which waits for its answer before it asks again.
+    iterative is measured with one client: it serves no more at a time.
+    """
+    if picture:
+        plot.check(picture)
+    why = {name: known.missing(models.engine_of(name)) for name in dict.fromkeys(chosen)}
+    absent = [servers.Absent(name, reason) for name, reason in why.items() if reason]
+    present = [name for name, reason in why.items() if not reason]
+    clients = sorted(set(clients))
+    cases_made = models.make_cases(present, clients, seconds=seconds, warmup=warmup)
+    if not all(case.contenders for case in cases_made):
+        raise click.UsageError(
+            f"--clients {max(clients)}: none of these models is here and serves so many at a time"
+        )
+    results = _measure(
+        cases_made, absent, max(clients), common, lambda found: models.tables(found, clients)
+    )
+    if picture:
+        panels = [
+            plot.Panel(f"{metric.title}, {metric.unit}", models.lines(results, metric))
+            for metric in models.PLOTTED
+        ]
+        facts = machine.facts()
+        caption = f"echo of {models.SIZE} bytes, server on one core: {facts['cpu']}, "
+        plot.draw(picture, clients, panels, caption + f"Linux {facts['kernel']}, {facts['python']}")
+
+
 def _contenders(
     case: str, service: str, common: dict[str, t.Any]
 ) -> tuple[list[servers.Contender], list[servers.Absent]]:
@@ -163,7 +227,8 @@ def _measure(
     absent: Sequence[servers.Absent],
     connections: int,
     common: dict[str, t.Any],
-) -> None:
+    tables: Callable[[Sequence[runner.Result]], list[Table]] = report.tables,
+) -> list[runner.Result]:
     """Run the cases one after the other, then print the tables or write the JSON."""
     json_file, target = common["json_file"], _save_path(common["save_name"])
     cores.check_system()
@@ -174,16 +239,19 @@ def _measure(
         results = [runner.run(case, common["rounds"], step) for case in chosen]
     text = report.as_json(results, command=_command(), machine=machine.facts(), absent=absent)
     if json_file != "-":
-        _print(results, absent)
+        _print(results, absent, tables(results))
     if json_file:
         with click.open_file(json_file, "w") as file:
             file.write(text)
     if target:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
+    return results
 
 
-def _print(results: Sequence[runner.Result], absent: Sequence[servers.Absent]) -> None:
+def _print(
+    results: Sequence[runner.Result], absent: Sequence[servers.Absent], tables: Sequence[Table]
+) -> None:
     console = Console()
     console.width = max(console.width, report.WIDTH)  # a narrow terminal wraps, nothing is cut
     facts = machine.facts()
@@ -192,12 +260,13 @@ def _print(results: Sequence[runner.Result], absent: Sequence[servers.Absent]) -
         f"{facts['cpu']}, Linux {facts['kernel']}, {facts['python']}; server and load: {where}",
         highlight=False,
     )
+    for table in tables:
+        console.print(table)
     for result in results:
-        console.print(report.table(result))
         for line in report.ratio_lines(result):
             console.print(line, style="bold", highlight=False, soft_wrap=True)
-        for line in result.warnings():
-            console.print(f"warning: {line}", style="yellow", highlight=False, soft_wrap=True)
+    for line in report.warning_lines(results):
+        console.print(f"warning: {line}", style="yellow", highlight=False, soft_wrap=True)
     for peer in absent:
         console.print(f"left out: {peer.name}: {peer.reason}", highlight=False, markup=False)
 
@@ -240,7 +309,7 @@ def _command() -> str:
     words = [f"jackfield bench {context.info_name}"]
     for option in context.command.params:
         value = context.params.get(option.name or "")
-        if value is None or option.name in ("json_file", "save_name"):
+        if value is None or option.name in ("json_file", "save_name", "picture"):
             continue
         values = value if isinstance(value, tuple) else (value,)
         words += [f"{option.opts[0]} {one}" for one in values]

@@ -21,8 +21,10 @@ DEFAULT_ENDPOINT: t.Final = "tcp://127.0.0.1:8888"
 """This machine alone: to be reached from elsewhere is a decision."""
 
 
-def _rate(_context: click.Context, _option: click.Parameter, value: str) -> float:
-    """``off``, or lines a second."""
+def _rate(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
+    """``off``, or lines a second; None where nothing was said."""
+    if value is None:
+        return None
     if value == "off":
         return 0.0
     try:
@@ -111,9 +113,7 @@ COUNT = click.IntRange(min=0)
     "--flood",
     callback=_rate,
     metavar="off|RATE",
-    default=str(limits.FLOOD_RATE),
-    show_default=True,
-    help="Chat lines a second per user; off: no limit.",
+    help=f"Chat lines a second per user; off: no limit.  [default: {limits.FLOOD_RATE:g}]",
 )
 @click.option(
     "--workers",
@@ -163,7 +163,7 @@ def command(
     *,
     engine: str,
     greeting: str | None,
-    flood: float,
+    flood: float | None,
     log_level: str,
     **options: t.Any,
 ) -> None:
@@ -172,6 +172,7 @@ def command(
     \b
     SERVICE   chat, echo, discard, daytime, time or chargen;
               or your own protocol as module:Factory
+              (a coroutine as module:handle, with --engine asyncio or uvloop)
     ENDPOINT  tcp://127.0.0.1:8888 (the default), tcp://[::1]:8888,
               tls://[::1]:8888 (with --tls-cert and --tls-key),
               tcp://:8888 (every address), unix:/path, unix:@abstract,
@@ -190,22 +191,14 @@ def command(
     )
     server.open()
     # Once it runs: who waits for the lines may send a signal at once, and it must be handled.
-    server.engine.call_soon(_announce, server)
+    server.engine.call_soon(server.announce)
     server.run()
-
-
-def _announce(server: Server) -> None:
-    for line in server.describe():
-        click.echo(line, err=True)
-    for line in server.clamped():
-        logging.getLogger("jackfield").warning("%s", line)
 
 
 def _make(service: str, options: ServiceOptions) -> Service:
     if ":" not in service:
         return services.make(service, options)
-    if options.greeting is not None:
-        raise UsageError(f"--greeting is for echo and chat, not for {service}")
+    services.require_none(service, options)
     factory = _load(service)
     return Service(factory, factory)
 

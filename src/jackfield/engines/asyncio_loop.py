@@ -31,7 +31,7 @@ from jackfield.engines.base import Options
 from jackfield.engines.loop import LONGEST_WAIT
 from jackfield.engines.reactor import Reactor
 from jackfield.engines.timers import Timer
-from jackfield.errors import JackfieldError
+from jackfield.errors import JackfieldError, UsageError
 from jackfield.instrument import Instrument
 
 log = logging.getLogger("jackfield")
@@ -44,6 +44,14 @@ def new_loop(name: str) -> asyncio.AbstractEventLoop:
 
         return t.cast(asyncio.AbstractEventLoop, uvloop.new_event_loop())
     return asyncio.SelectorEventLoop()
+
+
+def _inside_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class AsyncioEngine(Reactor):
@@ -79,7 +87,16 @@ class AsyncioEngine(Reactor):
     # --- ticks -----------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Serve until ``stop``. Afterwards every descriptor is closed, and every task has ended."""
+        """Serve until ``stop``. Afterwards every descriptor is closed, and every task has ended.
+
+        Raises ``UsageError`` inside of a coroutine, whose own loop would stand still.
+        """
+        if _inside_a_loop():
+            self.close()
+            raise UsageError(
+                "a server cannot run in a thread whose asyncio loop runs already; give it one of "
+                "its own: with Server(...) as server"
+            )
         self._thread = threading.get_ident()
         self._loop.add_reader(self._fd, self._turn)
         self._arm()
@@ -202,7 +219,7 @@ class AsyncioEngine(Reactor):
         does not heed its cancellation for TASK_END seconds is left behind."""
         self._stopped = True
         try:
-            if not self._loop.is_closed():
+            if self._thread is not None and not self._loop.is_closed():
                 self._end_tasks()
         finally:
             super().close()  # not before: uvloop puts the wakeup descriptor back as it returns
@@ -216,5 +233,7 @@ class AsyncioEngine(Reactor):
             patience = asyncio.wait(tasks, timeout=limits.TASK_END)
             _, left = self._loop.run_until_complete(patience)
             if left:
-                log.warning("%d tasks left behind: they do not heed their cancellation", len(left))
+                log.warning(
+                    "tasks left behind, as they do not heed their cancellation: %d", len(left)
+                )
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())

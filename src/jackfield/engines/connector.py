@@ -12,7 +12,7 @@ import typing as t
 from collections.abc import Callable, Sequence
 
 from jackfield.address import Address
-from jackfield.errors import DescriptorTooLarge
+from jackfield.errors import DescriptorTooLarge, UsageError
 from jackfield.kernel.sockets import connect_error, dial
 from jackfield.pollers.base import WRITE
 
@@ -62,6 +62,9 @@ class Connector:
             self._sock = dial(self._addresses[0])
         except OSError as exc:
             self._give_up(exc)
+            return
+        except UsageError as exc:  # an option that is for listening, in the address
+            self._give_up(OSError(errno.EINVAL, str(exc)))
             return
         self.fd = self._sock.fileno()
         try:

@@ -93,6 +93,9 @@ class Reactor(Loop):
         several = [addresses] if isinstance(addresses, Address) else list(addresses)
         if not several:
             raise UsageError("connect: no address was given")
+        for address in several:
+            if address.type != socket.SOCK_STREAM:
+                raise UsageError(f"connect: {address} is for datagrams, which have no connection")
         connector = Connector(self, several, protocol_factory, failed, timeout)
         self.call_soon(self._dial, connector)
 
@@ -306,7 +309,7 @@ class Reactor(Loop):
                 self._stopped = True
             elif not self._finishing:
                 self._finishing = True
-                # In the next tick: what the last one said is gathered, and leaves at this one's end.
+                # In the next tick: at this one's end leaves what the last one said.
                 self.call_soon(self.call_soon, self._finish_links)
 
     def _finish_links(self) -> None:

@@ -8,7 +8,7 @@ stalling any other.
 What that asks of a protocol: its own callbacks never overlap, and what it plans with ``call_soon``
 or ``call_later`` does not overlap them either. What several connections share needs a lock.
 
-A tick's end (``at_tick_end``) is, in a connection's thread, the end of one block's callbacks.
+Rooms gather from all threads and fan out in the engine's: their sends never wait.
 Must not know what protocols say.
 """
 
@@ -39,12 +39,6 @@ log = logging.getLogger("jackfield")
 
 _starting = threading.Lock()
 """threading.stack_size() is the process's: one thread is started at a time."""
-
-
-class _Turn(threading.local):
-    """What is to be called at the end of this thread's turn; None: it is no connection's."""
-
-    ends: list[Callable[[], object]] | None = None
 
 
 class SharedTimer:
@@ -88,7 +82,6 @@ class ThreadEngine(BoundedReactor):
     ) -> None:
         options = options or Options()
         _check_stack(options.thread_stack)
-        self._turn = _Turn()
         room.lock()
         super().__init__(
             pollers.make(pollers.best()), options, instruments, most=options.threads_max
@@ -122,14 +115,12 @@ class ThreadEngine(BoundedReactor):
         return self.later_in_main(delay, callback, *args)
 
     def at_tick_end(self, callback: Callable[[], object]) -> None:
-        """In a connection's thread: once no callback runs in it. Elsewhere: at the end of a tick
-        of the engine's thread."""
-        if self._turn.ends is not None:
-            self._turn.ends.append(callback)
-        elif self.in_main_thread:
+        """In the engine's thread, at the end of a tick of it: so what many threads publish within
+        one is fanned out once, and none of them can hold it up."""
+        if self.in_main_thread:
             super().at_tick_end(callback)
         else:
-            self.in_main(callback)
+            self.in_main(super().at_tick_end, callback)
 
     # --- what transports ask ---------------------------------------------------------------
 
@@ -156,17 +147,10 @@ class ThreadEngine(BoundedReactor):
         """In the engine's thread."""
         return self._timers.add(when, callback)
 
-    def end_turn(self) -> None:
-        """Call what this thread was asked for ``at_tick_end``."""
-        ends = self._turn.ends
-        while ends:
-            self._guarded(ends.pop(0))
-
     def start_thread(self, name: str, target: Callable[[], object]) -> None:
         """A new daemon thread, with the stack that the options ask for."""
 
         def run() -> None:
-            self._turn.ends = []
             with contextlib.suppress(SystemExit):  # a callback's: it ends this thread alone
                 target()
 
@@ -233,7 +217,7 @@ class ThreadEngine(BoundedReactor):
             if not left:
                 return
             if patience < 0:
-                log.warning("%d threads are left behind in a protocol's callback", left)
+                log.warning("threads left behind in a protocol's callback: %d", left)
                 return
             self._poller.poll(0 if self._soon else patience)
             self._wakeup.clear()

@@ -73,6 +73,12 @@ def claim_port(sock: socket.socket, *, reuse_port: bool = False) -> None:
         raise UsageError("reuse_port: this system cannot share a port (no SO_REUSEPORT)")
 
 
+def shares_port(sock: socket.socket) -> bool:
+    """Was ``sock`` opened to share its port with others (SO_REUSEPORT)?"""
+    option = getattr(socket, "SO_REUSEPORT", None)
+    return option is not None and bool(sock.getsockopt(socket.SOL_SOCKET, option))
+
+
 def one_family(sock: socket.socket) -> None:
     """Before bind: an IPv6 socket takes IPv6 only, IPv4 has a socket of its own (IPV6_V6ONLY)."""
     if sock.family == socket.AF_INET6:

@@ -48,6 +48,9 @@ Said: t.TypeAlias = tuple[bytes, object, bool]
 MESSAGE: t.Final = struct.Struct("!Bq")
 """A message between processes: flags and author, then the data."""
 
+AUTHORS: t.Final = 1 << 63
+"""What a signed 64-bit number holds."""
+
 HAS_AUTHOR: t.Final = 1
 IS_NOISE: t.Final = 2
 
@@ -85,6 +88,8 @@ class Room(Replicated):
         shared: bool = True,
     ) -> None:
         super().__init__(shared=shared)
+        if history < 0:
+            raise UsageError(f"room: history {history} must be 0 or more messages")
         if not 0 <= soft_limit <= hard_limit:
             raise UsageError(f"room: soft limit {soft_limit} must be 0..{hard_limit}, the hard one")
         self._soft = soft_limit
@@ -112,7 +117,10 @@ class Room(Replicated):
         else:
             call(*args)
         while self._doomed:
-            member, why = self._doomed.popleft()
+            try:
+                member, why = self._doomed.popleft()
+            except IndexError:  # another thread was faster
+                return
             member.evict(why)
 
     # --- members ---------------------------------------------------------------------------
@@ -216,7 +224,7 @@ class Room(Replicated):
     def _gather(self, data: bytes, author: object, noise: bool) -> None:
         if not noise and self.history is not None:
             self.history.add(data, author)
-        if not self._gathered or _locking:  # another thread's tick may last for long
+        if not self._gathered:
             if not self._members:
                 return
             t.cast(Engine, self._engine).at_tick_end(self.flush)
@@ -310,7 +318,9 @@ class Room(Replicated):
 
 def _encode(data: bytes, author: object, noise: bool) -> bytes:
     """One message for the other processes."""
-    if author is not None and not isinstance(author, int):
-        raise UsageError(f"room: between processes an author is an int or None, not {author!r}")
+    if author is not None and not (isinstance(author, int) and -AUTHORS <= author < AUTHORS):
+        raise UsageError(
+            f"room: between processes an author is an int of 64 bits or None, not {author!r}"
+        )
     flags = (HAS_AUTHOR if author is not None else 0) | (IS_NOISE if noise else 0)
     return MESSAGE.pack(flags, author or 0) + data

@@ -17,11 +17,11 @@ Factory: t.TypeAlias = Callable[[], t.Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServiceOptions:
-    """What may be asked of a service: ``greeting``, a line sent on connect (None: its own, or
-    none), and ``flood``, chat lines a second per user (0: no limit)."""
+    """What may be asked of a service: ``greeting``, a line sent on connect, and ``flood``, chat
+    lines a second per user (0: no limit). None: nothing was said, so it is as usual."""
 
     greeting: str | None = None
-    flood: float = limits.FLOOD_RATE
+    flood: float | None = None
 
 
 class Service(t.NamedTuple):
@@ -56,7 +56,8 @@ def _chat(options: ServiceOptions) -> Service:
     from jackfield.services.chat.replica import ChatReplica
 
     chat = ChatReplica()
-    return Service(lambda: LineDoor(chat, flood=options.flood, greeting=options.greeting), None)
+    flood = limits.FLOOD_RATE if options.flood is None else options.flood
+    return Service(lambda: LineDoor(chat, flood=flood, greeting=options.greeting), None)
 
 
 _MAKERS: t.Final[dict[str, Callable[[ServiceOptions], Service]]] = {
@@ -82,11 +83,18 @@ def make(name: str, options: ServiceOptions) -> Service:
         raise UsageError(
             f"unknown service {name!r}; known: {' '.join(NAMES)}, or your own as module:Factory"
         )
-    if options.greeting is not None and name not in GREETING:
-        raise UsageError(f"--greeting is for {' and '.join(sorted(GREETING))}, not for {name}")
+    require_none(name, options)
     if not _is_text(options.greeting or ""):
         raise UsageError("--greeting is not valid UTF-8")
     return maker(options)
+
+
+def require_none(name: str, options: ServiceOptions) -> None:
+    """Refuse the options that mean nothing to the service, or other protocol, called ``name``."""
+    if options.greeting is not None and name not in GREETING:
+        raise UsageError(f"--greeting is for {' and '.join(sorted(GREETING))}, not for {name}")
+    if options.flood is not None and name != "chat":
+        raise UsageError(f"--flood is for chat, not for {name}")
 
 
 def _is_text(words: str) -> bool:

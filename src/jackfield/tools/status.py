@@ -2,8 +2,8 @@
 
     status engine=iterative accepted=12 waiting=3 refused=0 connections=1
 
-``waiting`` have connected and were not accepted yet: they sit in the kernel's backlog. "-" where the
-system does not tell: outside of Linux, and for Unix sockets. Said whatever the log level, since
+``waiting`` have connected and were not accepted yet: they sit in the kernel's backlog. "-" where
+the system does not tell: outside of Linux, and for Unix sockets. Said whatever the log level, since
 somebody asked.
 """
 

@@ -60,9 +60,6 @@ class ThreadDriver(Driver, t.Protocol):
     def start_thread(self, name: str, target: Callable[[], object]) -> None:
         """Raises ``OSError`` where the system has no more threads."""
 
-    def end_turn(self) -> None:
-        """Call what this thread was asked for ``at_tick_end``."""
-
     def finished(self, transport: t.Any) -> None:
         """Its threads have ended: nobody uses the socket any more."""
 
@@ -95,12 +92,10 @@ class ThreadTransport(StreamTransport):
         self._threads.add(threading.get_ident())
         try:
             self._serial.begin(self._locked, self.start)
-            self.engine.end_turn()
             while self._may_read():
                 self._serial.run(self._receive, self._wait_for_input())
                 if self._dismissal is not None:
                     self._serial.run(self._locked, self._dismiss, self._dismissal)
-                self.engine.end_turn()
         finally:
             self._finish()
 
@@ -109,7 +104,6 @@ class ThreadTransport(StreamTransport):
         while True:
             if self._serial.pending:
                 self._serial.run_round()
-                self.engine.end_turn()
             with self._lock:
                 if self.state == CLOSED:
                     return False
@@ -167,7 +161,6 @@ class ThreadTransport(StreamTransport):
         self._serial.run_round()  # after whatever another thread still runs
         while self._serial.pending:
             self._serial.run_round()
-        self.engine.end_turn()
         self._threads.discard(threading.get_ident())
         self.engine.finished(self)
 
@@ -201,7 +194,6 @@ class ThreadTransport(StreamTransport):
                     self._writers -= 1
                     self._changed.notify_all()
             self._run_posted()
-            self.engine.end_turn()
 
     # --- calls -------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Chat over real sockets, on every poller of this system."""
+"""Chat over real sockets, under every engine that serves many at once, and by workers."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support import IN_PROCESS, receive_all
-
-from jackfield.server import Server
-from jackfield.services import ServiceOptions, make
-
-ENGINES: t.Final = [name for name in IN_PROCESS if name != "iterative"]
+from tests.chat_servers import WAYS, Served, chat_server
+from tests.support import receive_all
 
 
 class Client:
-    """A connection that types lines and reads them one by one, with a deadline."""
+    """A connection that types lines and reads them one by one, with a deadline. It has come in,
+    and read that it is welcome: the next one is a guest with the next number."""
 
-    def __init__(self, server: Server, number: int = 0) -> None:
+    def __init__(self, server: Served, number: int = 0) -> None:
         address = server.addresses[number]
         self.sock = socket.socket(address.family, address.type)
         self.sock.settimeout(20)
         self.sock.connect(address.sockaddr)
         self.stream = self.sock.makefile("rb")
+        assert self.line().startswith("-- welcome")
 
     def __enter__(self) -> t.Self:
         return self
@@ -50,15 +48,13 @@ class Client:
                 return lines
 
 
-@pytest.fixture(params=ENGINES)
-def server(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Server]:
-    chat = make("chat", ServiceOptions(flood=0))
-    endpoints = ["tcp://127.0.0.1:0", f"unix:{short_directory / 'chat'}"]
-    with Server(endpoints, chat.stream, engine=request.param) as server:
-        yield server
+@pytest.fixture(params=WAYS)
+def server(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Served]:
+    with chat_server(request.param, short_directory) as served:
+        yield served
 
 
-def test_people_on_tcp_and_unix_talk_in_one_room(server: Server) -> None:
+def test_people_on_tcp_and_unix_talk_in_one_room(server: Served) -> None:
     with Client(server, 0) as alice, Client(server, 1) as bob:
         alice.type("/nick alice")
         alice.read_to("-- guest-1 is now alice")
@@ -72,7 +68,7 @@ def test_people_on_tcp_and_unix_talk_in_one_room(server: Server) -> None:
         assert bob.stream.read() == b"-- goodbye\r\n"
 
 
-def test_everybody_reads_everything_in_one_order(server: Server) -> None:
+def test_everybody_reads_everything_in_one_order(server: Served) -> None:
     clients: list[Client] = []
     try:
         for number in range(8):
@@ -92,7 +88,7 @@ def test_everybody_reads_everything_in_one_order(server: Server) -> None:
             client.__exit__()
 
 
-def test_no_notice_shows_where_somebody_is(server: Server) -> None:
+def test_no_notice_shows_where_somebody_is(server: Served) -> None:
     with Client(server) as watcher:
         watcher.read_to("-- guest-1 joined lobby")
         with Client(server) as other:
@@ -107,7 +103,7 @@ def test_no_notice_shows_where_somebody_is(server: Server) -> None:
         assert not [line for line in seen if host in line or str(port) in line]
 
 
-def test_a_browser_is_cut_off(server: Server) -> None:
+def test_a_browser_is_cut_off(server: Served) -> None:
     with Client(server) as alice, Client(server) as browser:
         alice.read_to("-- guest-1 joined lobby")
         browser.sock.sendall(
@@ -119,7 +115,7 @@ def test_a_browser_is_cut_off(server: Server) -> None:
         assert set(seen) <= {"-- guest-2 joined lobby", "-- guest-2 left lobby"}
 
 
-def test_who_pipes_a_line_in_is_heard_to_the_end(server: Server) -> None:
+def test_who_pipes_a_line_in_is_heard_to_the_end(server: Served) -> None:
     with Client(server) as alice, Client(server) as pipe:
         alice.read_to("-- guest-2 joined lobby")
         pipe.sock.sendall(b"/nick pipe\nno newline at the end")

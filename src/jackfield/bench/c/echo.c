@@ -1,4 +1,8 @@
-/* Echo: each connection sends SIZE bytes, waits for SIZE bytes, sends again. */
+/* Echo: each connection sends SIZE bytes, waits for SIZE bytes, sends again.
+ *
+ * Held: before the first request and after the last answer every connection stands still, and
+ * whoever started the generator may count what the server has used until then.
+ */
 #define _GNU_SOURCE
 #include "load.h"
 
@@ -32,7 +36,36 @@ static int serve(struct load *load, struct connection *c, const char *request, s
     return 1;
 }
 
-void run_echo(struct load *load, size_t size)
+/* Say that all is still; then wait for a line of input, or its end. */
+static void hold(void)
+{
+    char line[8];
+    puts("ready");
+    fflush(stdout);
+    if (fgets(line, sizeof line, stdin) == NULL)
+        exit(0);
+}
+
+/* Every request under way is answered once more, and none follows. Returns how many that were. */
+static uint64_t finish(struct load *load, size_t size)
+{
+    uint64_t limit = now_ns() + QUIET_LIMIT_S * 1000000000ull;
+    struct epoll_event events[EVENTS];
+    int left = load->count;
+    while (left > 0) {
+        int n = epoll_wait(load->poller, events, EVENTS, QUIET_MS);
+        for (int i = 0; i < n; i++) {
+            struct connection *c = &load->connections[events[i].data.u32];
+            receive(load, c);
+            left -= c->received == size;
+        }
+        if (now_ns() > limit)
+            die("%d of %d connections are not answered", left, load->count);
+    }
+    return (uint64_t)load->count;
+}
+
+void run_echo(struct load *load, size_t size, int held)
 {
     struct epoll_event events[EVENTS];
     struct window window;
@@ -43,6 +76,8 @@ void run_echo(struct load *load, size_t size)
     memset(request, 'x', size);
     open_connections(load, load->count, one_byte);
     quiet(load);
+    if (held)
+        hold();
     for (int i = 0; i < load->count; i++) {
         load->connections[i].started = now_ns();
         send_all(&load->connections[i], request, size);
@@ -58,7 +93,12 @@ void run_echo(struct load *load, size_t size)
     print_window(&window);
     printf(", ");
     print_latencies();
+    if (held)
+        printf(", \"answered\": %llu", (unsigned long long)(operations + finish(load, size)));
     printf("}\n");
+    fflush(stdout);
+    if (held)
+        hold();
 }
 
 void run_idle(struct load *load, int count)

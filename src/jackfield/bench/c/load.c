@@ -2,6 +2,9 @@
  *
  *   load echo   HOST PORT PID SECONDS WARMUP CONNECTIONS SIZE
  *       every connection has one request of SIZE bytes in flight and waits for SIZE bytes back
+ *   load held   HOST PORT PID SECONDS WARMUP CONNECTIONS SIZE
+ *       the same, but it prints "ready" and waits for a line of input before the first request,
+ *       and again after its line of JSON, which also has the number of all answers
  *   load fanout HOST PORT PID SECONDS WARMUP ADAPTER MEMBERS SENDERS IN_FLIGHT SIZE
  *       SENDERS of the MEMBERS of one room keep IN_FLIGHT messages under way; see fanout.c
  *   load idle   HOST PORT PID CONNECTIONS
@@ -91,10 +94,11 @@ int main(int argc, char **argv)
     load.seconds = parse_seconds(argv[5], "SECONDS");
     load.warmup = parse_seconds(argv[6], "WARMUP");
     alarm(OVERHEAD_S + (unsigned)(load.seconds + load.warmup));
-    if (strcmp(argv[1], "echo") == 0) {
+    int held = strcmp(argv[1], "held") == 0;
+    if (held || strcmp(argv[1], "echo") == 0) {
         need(argc, 9);
         load.count = (int)parse_number(argv[7], "CONNECTIONS", 1, 1000000);
-        run_echo(&load, (size_t)parse_number(argv[8], "SIZE", 1, BUFFER_SIZE));
+        run_echo(&load, (size_t)parse_number(argv[8], "SIZE", 1, BUFFER_SIZE), held);
     } else if (strcmp(argv[1], "fanout") == 0) {
         need(argc, 12);
         run_fanout(&load, argv[7], (int)parse_number(argv[8], "MEMBERS", 1, 10000),
@@ -102,7 +106,7 @@ int main(int argc, char **argv)
                    (int)parse_number(argv[10], "IN_FLIGHT", 1, 1000000),
                    (size_t)parse_number(argv[11], "SIZE", 11, 65536));
     } else {
-        die("unknown mode '%s': echo, fanout or idle", argv[1]);
+        die("unknown mode '%s': echo, held, fanout or idle", argv[1]);
     }
     return 0;
 }

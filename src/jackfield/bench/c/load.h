@@ -64,7 +64,7 @@ void record_latency(uint64_t nanoseconds);
 void print_latencies(void);
 
 /* The modes. */
-void run_echo(struct load *load, size_t size);
+void run_echo(struct load *load, size_t size, int held);
 void run_fanout(struct load *load, const char *adapter, int members, int senders, int in_flight,
                 size_t size);
 void run_idle(struct load *load, int count);
