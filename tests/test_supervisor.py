@@ -25,9 +25,10 @@ from tests.households import (
 )
 from tests.support import PATIENCE, receive_all, receive_until, until
 
-from jackfield import supervisor
+from jackfield import engines, supervisor
 from jackfield.engines.base import Options
 from jackfield.engines.family import Child
+from jackfield.kernel import processes
 from jackfield.kernel.processes import Ended
 from jackfield.supervisor import Supervisor, Worker
 
@@ -112,11 +113,15 @@ def test_500_members_over_two_workers_and_one_is_killed_in_full_traffic(
             crowd.pump(lambda: b"hello from the new worker" in served[staying][0].lines)
 
 
-def test_the_room_of_the_front_page_is_one_room(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["auto", "select", "asyncio", "uvloop"])
+def test_the_room_of_the_front_page_is_one_room(tmp_path: Path, engine: str) -> None:
     """The example as it is, but for the line that serves it."""
+    if engine != "auto" and engines.missing(engine):
+        pytest.skip(str(engines.missing(engine)))
     source = (Path(__file__).parent.parent / "examples" / "room.py").read_text()
     module = source[: source.index("serve(")].replace(", serve", "")
-    with Household.of(tmp_path, "--workers", "2", module=module) as household:
+    options = ("--workers", "2", "--engine", engine)
+    with Household.of(tmp_path, *options, module=module) as household:
         port = household.port()
         people = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
         try:
@@ -328,8 +333,8 @@ def test_signals_of_a_terminal_are_the_parent_s(tmp_path: Path) -> None:
     """Ctrl-C and a hangup go to the whole group: workers must not die before they are told."""
     with workers(tmp_path) as household, Crowd(household.port(), 4) as crowd:
         for pid in household.await_children(2):
-            kill(pid, signal.SIGINT)
-            kill(pid, signal.SIGHUP)
+            for number in processes.PARENTS:
+                kill(pid, number)
         for member in crowd.members:
             member.say(b"alive")
             member.read_to(b"alive")
@@ -401,7 +406,7 @@ class Sparse(Supervisor):
         child.pid = child.process
         return child
 
-    def retire(self, child: t.Any = None) -> None:  # type: ignore[override]
+    def retire(self, child: t.Any = None) -> None:
         self.retired.append(child.pid)
 
     def die(self, worker: Worker) -> None:

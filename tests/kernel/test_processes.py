@@ -52,7 +52,7 @@ def test_an_exception_ends_it_with_a_line(capfd: pytest.CaptureFixture[str]) -> 
     assert "RuntimeError: told to" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", processes.PARENTS)
 def test_what_a_terminal_sends_to_the_group_is_the_parent_s(number: signal.Signals) -> None:
     def work() -> None:
         os.kill(os.getpid(), number)

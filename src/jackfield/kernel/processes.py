@@ -16,13 +16,14 @@ from collections.abc import Callable
 log = logging.getLogger("jackfield")
 
 PARENTS: t.Final = tuple(
-    number for name in ("SIGINT", "SIGHUP") if (number := getattr(signal, name, None)) is not None
+    number
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1")
+    if (number := getattr(signal, name, None)) is not None
 )
-"""A terminal sends these to the whole group; the parent says itself what is to happen."""
+"""What a terminal, or ``kill`` with a group's number, sends to all: the parent says itself what is
+to happen. (Windows lacks two of them, and fork.)"""
 
-WAITING: t.Final = tuple(
-    number for name in ("SIGTERM",) if (number := getattr(signal, name, None)) is not None
-)
+WAITING: t.Final = (signal.SIGTERM,)
 """Kept from a child until it has a handler: one that comes a moment after the fork is obeyed in
 good order, not by sudden death."""
 
@@ -35,8 +36,8 @@ def fork(work: Callable[[], object]) -> int:
     logged and ends it with status 1. Raises ``OSError`` (EAGAIN) where no more processes are
     allowed.
 
-    In the child SIGINT and SIGHUP are ignored, and SIGTERM waits until ``work`` calls
-    ``obey_signals``. Other signals are as at the start of a program.
+    In the child the signals that are the parent's (``PARENTS``) are ignored, and SIGTERM waits
+    until ``work`` calls ``obey_signals``.
     """
     _flush()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*PARENTS, *WAITING})
@@ -57,7 +58,7 @@ def _live(work: Callable[[], object]) -> t.NoReturn:
     status = 1
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in WAITING:
             signal.signal(number, signal.SIG_DFL)
         for number in PARENTS:
             signal.signal(number, signal.SIG_IGN)
