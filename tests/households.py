@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import selectors
 import signal
@@ -151,6 +152,7 @@ class Crowd:
     def __init__(self, port: int, count: int) -> None:
         self.port = port
         self.members: list[Member] = []
+        self._entered = itertools.count()
         self._selector = selectors.DefaultSelector()
         for _ in range(count):
             self.enter()
@@ -170,7 +172,7 @@ class Crowd:
     def enter(self) -> Member:
         """One more, who has heard itself."""
         member = Member(self.port)
-        word = b"in %d" % len(self.members)
+        word = b"in %d" % next(self._entered)
         self.members.append(member)
         member.say(word)
         member.read_to(word)

@@ -23,14 +23,15 @@ with socket.create_server(("127.0.0.1", 0)) as listener, selectors.DefaultSelect
         for key, _ in ready:
             if key.fileobj is listener:
                 connection, _ = listener.accept()  # somebody is there: it does not wait
-                selector.register(connection, selectors.EVENT_READ)
+                selector.register(connection, selectors.EVENT_READ, data=connection)
                 print("accepted a client; it may take its time", flush=True)
                 continue
-            words = key.fileobj.recv(100)  # this does not wait either
-            key.fileobj.sendall(b"hello " + words)
+            connection = key.data
+            words = connection.recv(100)  # this does not wait either
+            connection.sendall(b"hello " + words)
             print(f"served {words.decode()}", flush=True)
-            selector.unregister(key.fileobj)
-            key.fileobj.close()
+            selector.unregister(connection)
+            connection.close()
             served += 1
             if served == 1:
                 clients[0].sendall(b"one")
