@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import ssl
@@ -371,6 +372,30 @@ def test_a_stopped_worker_does_not_stall_the_others(tmp_path: Path, accept: str)
         listener.read_to(b"the last")
         said = [line.partition(b" ")[0] for line in listener.lines if len(line) > 65536]
         assert said == [b"%d" % number for number in range(64)]
+
+
+def test_when_the_hub_does_not_keep_up_clients_are_held_back(tmp_path: Path) -> None:
+    """By TCP: no process keeps what it cannot hand on, and in the end nothing is lost."""
+    line = b"x" * 999 + b"\n"
+    with workers(tmp_path, count=1) as household, Crowd(household.port(), 1) as crowd:
+        [member] = crowd.members
+        kill(household.pid, signal.SIGSTOP)
+        member.sock.setblocking(False)
+        sent = pour(member.sock, line * 1000, 1 << 28)
+        kill(household.pid, signal.SIGCONT)
+        assert sent < 1 << 28, "it took everything"
+        member.sock.settimeout(PATIENCE)
+        member.sock.sendall(line[sent % len(line) :] + b"the end\n")
+        member.read_to(b"the end")
+        assert member.lines.count(line[:-1]) == sent // len(line) + 1
+
+
+def pour(sock: socket.socket, data: bytes, most: int) -> int:
+    """Send ``data`` over and over until nothing more is taken for a while, or ``most`` bytes."""
+    sent = 0
+    while sent < most and select.select([], [sock], [], 0.3)[1]:
+        sent += sock.send(data[sent % len(data) :])
+    return sent
 
 
 DIES: t.Final = """

@@ -64,6 +64,11 @@ REPLY_WAIT: Final = 1.0
 """After the last datagram in either direction: how long a client at the end of its input waits
 for replies. UDP has no end of stream; a round trip across the world takes a third of it."""
 
+MAX_HELD: Final = 0
+"""0: what a protocol writes to one peer waits however much it is, as asyncio has it: the protocol
+is told to pause, and whoever sends one huge file in one write means it. Rooms have their own bound
+(LAG_HARD), and a peer that does not read is not read."""
+
 # --- closing -------------------------------------------------------------------------------
 
 LINGER: Final = 2.0

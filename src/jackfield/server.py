@@ -68,6 +68,7 @@ class Server:
         max_connections: int = limits.MAX_CONNECTIONS,
         max_per_host: int = limits.MAX_PER_HOST,
         max_per_second: float = limits.MAX_PER_SECOND,
+        max_held: int = limits.MAX_HELD,
         idle_timeout: float = limits.IDLE_TIMEOUT,
         login_timeout: float = limits.LOGIN_TIMEOUT,
         drain: float = limits.DRAIN,
@@ -106,6 +107,7 @@ class Server:
         self._options = engines.Options(
             max_connections=int(checks.at_least("max_connections", max_connections, 0)),
             max_per_host=int(checks.at_least("max_per_host", max_per_host, 0)),
+            max_held=int(checks.at_least("max_held", max_held, 0)),
             max_per_second=checks.at_least("max_per_second", max_per_second, 0),
             idle_timeout=checks.at_least("idle_timeout", idle_timeout, 0),
             login_timeout=checks.at_least("login_timeout", login_timeout, 0),

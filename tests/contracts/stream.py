@@ -105,6 +105,19 @@ class StreamContract(EngineSuite):
         changes = [name for name in server.names() if name in ("pause", "resume")]
         assert changes == ["pause", "resume"] * (len(changes) // 2)
 
+    def test_who_makes_too_much_wait_is_closed(self, serve: Serve) -> None:
+        most = 256 * 1024
+        running = serve(Recorder, max_held=most)
+        client, server = running.meet()
+        running.call(server.transport.write, bytes(32 * 1024 * 1024))  # more than any kernel buffer
+        assert receive(client, 1)
+        assert len(receive_all(client)) > 0
+        assert isinstance(server.await_lost(), LagError)
+        assert running.reasons() == ["lag"]
+        _, other = running.meet()  # the others stay
+        running.call(other.transport.write, bytes(most))
+        assert not running.call(other.transport.is_closing)
+
     def test_accept_burst(self, serve: Serve) -> None:
         running = serve(Greeter, backlog=400)
         with running.held():

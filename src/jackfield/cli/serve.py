@@ -81,6 +81,14 @@ COUNT = click.IntRange(min=0)
     help="Connections at a time from one address; 0: no limit.",
 )
 @click.option(
+    "--max-held",
+    type=COUNT,
+    default=limits.MAX_HELD,
+    show_default=True,
+    help="Bytes that may wait for a client that does not read before it is disconnected; 0: no "
+    "limit but that of rooms.",
+)
+@click.option(
     "--max-per-second",
     type=SECONDS,
     default=limits.MAX_PER_SECOND,

@@ -17,6 +17,8 @@ class Options:
     max_per_host: int = limits.MAX_PER_HOST
     idle_timeout: float = limits.IDLE_TIMEOUT
     login_timeout: float = limits.LOGIN_TIMEOUT
+    max_held: int = limits.MAX_HELD
+    """Bytes that may wait for one peer; who makes more of them wait is closed as lagging."""
     drain: float = limits.DRAIN
     """Seconds that child processes take to flush when they are told to stop."""
     proxies: Container[t.Any] | None = None

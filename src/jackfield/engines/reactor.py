@@ -55,6 +55,7 @@ class Reactor(Loop):
     ) -> None:
         super().__init__(poller, clock)
         self.options = options or Options()
+        self.max_held = self.options.max_held
         self._instruments = tuple(instruments)
         self._statistics = Statistics()
         self._admission = Admission(self.options)

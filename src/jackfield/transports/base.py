@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from jackfield import limits
 from jackfield.address import format_sockaddr
+from jackfield.errors import JackfieldError, LagError
 from jackfield.kernel.peercred import peer_credentials
 from jackfield.protocol import Gatherer, SocketAddress
 from jackfield.transports.driver import Driver
@@ -81,6 +82,17 @@ class BaseTransport:
     def _soon(self, callback: Callable[..., object], *args: t.Any) -> None:
         """The same, for what the transport itself has to do."""
         self.engine.call_soon(callback, *args)
+
+    def _bound(self, held: int) -> None:
+        """Evict a peer for whom more waits than may be held."""
+        most = self.engine.max_held
+        if 0 < most < held:
+            why = f"{held} bytes wait for it, more than the {most} that are held"
+            self.call_soon(self.evict, LagError(why))
+
+    def evict(self, reason: JackfieldError) -> None:
+        """Close a peer that misbehaves (``protocol.Transport``)."""
+        raise NotImplementedError
 
     def made_progress(self) -> None:
         self.progress_at = self.engine.now

@@ -16,6 +16,9 @@ class Driver(Engine, t.Protocol):
     now: float
     """The tick's time in seconds, on the monotonic clock."""
 
+    max_held: int
+    """Bytes that may wait for one peer; 0: any number."""
+
     def watch(self, fd: int, old: int, new: int) -> None:
         """The interest in ``fd`` changes from ``old`` to ``new`` (0: none)."""
 

@@ -1,7 +1,7 @@
 """A connection of the server's own, between its processes. Must not know what travels on it.
 
-It differs from a client's in one thing: a full outbox stops nobody from reading. Each end writes as
-much as it reads, and if both stopped they would wait for each other. ``pause_writing`` tells.
+A full outbox stops nobody from reading: each end writes as much as it reads, and if both stopped
+they would wait for each other; ``pause_writing`` tells. How far a link may lag is the hub's to say.
 """
 
 from __future__ import annotations
@@ -17,3 +17,6 @@ class LinkTransport(StreamTransport):
     __slots__ = ()
 
     reads_while: t.ClassVar[int] = BY_OUTBOX
+
+    def _bound(self, held: int) -> None:
+        """Clients are held to ``Options.max_held``, not we."""

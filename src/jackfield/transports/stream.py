@@ -197,8 +197,10 @@ class StreamTransport(ClosingTransport):
             outbox.append_rest(data, sent)
         else:
             outbox.append(data)
-        if outbox.size > self._high and not self._paused & BY_OUTBOX:
-            self._stop_producer()
+        if outbox.size > self._high:
+            self._bound(outbox.size)
+            if not self._paused & BY_OUTBOX:
+                self._stop_producer()
         self._update_interest()
 
     def _stop_producer(self) -> None:

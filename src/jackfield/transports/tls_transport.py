@@ -182,6 +182,7 @@ class TlsTransport(BaseTransport):
         pipe.write(data)
         if pipe.waits and not pipe.raw_paused:
             self.call_soon(self._go_on)  # it may drain before it has said that it is full
+        self._bound(pipe.size)
         return pipe.size
 
     def _tell_to_pause_now(self) -> None:
