@@ -36,6 +36,7 @@ class HandTimer:
 
 
 class HandEngine:
+    max_held = 0
     now = 1.0
 
     def __init__(self) -> None:
