@@ -213,9 +213,16 @@ class Reactor(Loop):
         """Read nobody but the links (who is told what clients say, and does not keep up), until
         this is called with False. Clients are written to all the while."""
         self._holding = hold
-        for watcher in list(self._watchers.values()):
-            if isinstance(watcher, StreamTransport) and watcher not in self._links:
-                watcher.hold(hold)
+        for client in self._clients():
+            client.hold(hold)
+
+    def _clients(self) -> list[StreamTransport]:
+        """The connections that are not the server's own."""
+        return [
+            watcher
+            for watcher in self._watchers.values()
+            if isinstance(watcher, StreamTransport) and not isinstance(watcher, LinkTransport)
+        ]
 
     def accept_failed(self, acceptor: Acceptor, exc: OSError) -> None:
         """Accepting pauses."""
@@ -271,9 +278,7 @@ class Reactor(Loop):
             self._stopped = True
             return
         self._stopping = True
-        for acceptor in self._acceptors:
-            self._watchers.pop(acceptor.fd, None)
-            acceptor.close(most=acceptor.listener.backlog)
+        self._stop_accepting(take_waiting=True)
         for watcher in list(self._watchers.values()):
             if isinstance(watcher, Connector):
                 watcher.cancel()
@@ -285,9 +290,14 @@ class Reactor(Loop):
         for watcher in list(self._watchers.values()):
             if isinstance(watcher, ReactorDatagramTransport):
                 watcher.close()
-            elif isinstance(watcher, StreamTransport) and watcher not in self._links:
-                watcher.dismiss(reason)
+        for client in self._clients():
+            client.dismiss(reason)
         self._stop_when_empty()
+
+    def _stop_accepting(self, *, take_waiting: bool) -> None:
+        for acceptor in self._acceptors:
+            self._watchers.pop(acceptor.fd, None)
+            acceptor.close(most=acceptor.listener.backlog if take_waiting else 0)
 
     def retire(self) -> None:
         """Accept nobody any more, serve those who are here until they leave, then end ``run``.
@@ -295,9 +305,7 @@ class Reactor(Loop):
         What waits in a backlog stays there for another process that has the listener.
         """
         self._retiring = True
-        for acceptor in self._acceptors:
-            self._watchers.pop(acceptor.fd, None)
-            acceptor.close(most=0)
+        self._stop_accepting(take_waiting=False)
         self._stop_when_empty()
 
     def _stop_when_empty(self) -> None:

@@ -67,9 +67,15 @@ class StreamSession(Session):
             self.fail(exc)
             data = b""
         if data:
-            self._show(data)
+            self._received(data)
         else:
-            self._peer_done()
+            self._stream_ended()
+
+    def _received(self, data: bytes) -> None:
+        self._show(data)
+
+    def _stream_ended(self) -> None:
+        self._peer_done()
 
     def _peer_done(self) -> None:
         """The peer's stream has ended. Input that it did not wait for is lost."""

@@ -140,20 +140,13 @@ class TlsStreamSession(StreamSession):
             self._tls.close_notify()
             super()._take(self._tls.take())
 
-    def _receive(self) -> None:
-        try:
-            data = self._sock.recv(limits.RECEIVE_SIZE)
-        except BlockingIOError:
-            return
-        except OSError as exc:
-            self.fail(exc)
-            data = b""
-        if data:
-            self._tls.feed(data)
-            self._read()
-        else:
-            text = "it ended without close_notify: what it sent may have been cut short"
-            self._broken(TlsError(text, "tls-truncated"))
+    def _received(self, data: bytes) -> None:
+        self._tls.feed(data)
+        self._read()
+
+    def _stream_ended(self) -> None:
+        text = "it ended without close_notify: what it sent may have been cut short"
+        self._broken(TlsError(text, "tls-truncated"))
 
     def _read(self) -> None:
         tls = self._tls
