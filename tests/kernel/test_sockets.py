@@ -261,7 +261,10 @@ def test_it_gives_up_when_every_port_is_taken(monkeypatch: pytest.MonkeyPatch) -
 
 @ipv6
 def test_all_are_closed_when_one_is_refused() -> None:
-    with listening("tcp://[::1]:0") as holder:
+    both = sockets.listen_all(Endpoint.parse("tcp://:0"), 5)  # a port that IPv4 has free, too
+    for listener in both:
+        listener.close()
+    with listening(f"tcp://[::1]:{both[0].address.port}") as holder:
         endpoint = Endpoint("tcp", port=holder.address.port)
         with pytest.raises(SystemRefused, match="in use"):
             sockets.listen_all(endpoint, 5)
