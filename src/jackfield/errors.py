@@ -15,6 +15,8 @@ This module imports nothing of jackfield. The tree::
     |   |-- FloodError            it sent faster than it may, after a warning
     |   |-- LagError              it read so slowly that its outbox passed the hard limit
     |   `-- DeadlineError         it was idle, or did not log in, for too long
+    |-- CaptureError              "peer"    a capture file that is none, is broken or cut short
+    |   `-- PacketError             a packet that is; the next one may be read all the same
     |-- ConnectError              either    a connection we asked for failed, or broke under way
     |-- SystemRefused             "system"  the operating system said no (port in use, permission)
     `-- ServerStopping            "ours"    not a failure: this server is shutting down
@@ -122,6 +124,19 @@ class DeadlineError(PeerError):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class CaptureError(JackfieldError):
+    """A capture file that is none, is broken or ends too early: whoever wrote it is at fault."""
+
+    fault = "peer"
+    reason = "capture"
+
+
+class PacketError(CaptureError):
+    """A packet whose headers are broken or cut short. The next one may be read all the same."""
+
+    reason = "packet"
 
 
 class ConnectError(JackfieldError):

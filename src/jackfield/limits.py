@@ -26,6 +26,14 @@ DESCRIPTOR_RESERVE: Final = 32
 """Descriptors kept free below RLIMIT_NOFILE when --max-connections is 0: for logs, the
 poller, the wakeup pair, name resolution and whatever a user's protocol opens."""
 
+SHARED_HOSTS: Final = 1 << 17
+"""Cells of the table in which several processes count the connections of each host: 3 MiB of
+memory, used as it fills, and looked through in 20 ms when a process has died."""
+
+WORKER_SLOTS: Final = 1024
+"""Workers at a time that may count together, retired ones included that still have clients: some
+hundred replacements of each worker, in 40 KiB."""
+
 LOG_INTERVAL: Final = 1.0
 """At most one log line of a repeating trouble in this time, so that a flood of failures does
 not become a flood of log lines."""
@@ -215,3 +223,23 @@ line on the average."""
 FLOOD_STRIKES: Final = 20
 """Lines refused and told so before the kick: another burst, so that one paste too long is
 refused but forgiven."""
+
+# --- packets ---------------------------------------------------------------------------------
+
+WIRE_BUFFER: Final = 16 * 1024 * 1024
+"""For packets that wait until we read them: a burst of 250 of loopback's largest, or a tenth of a
+second of a gigabit of traffic. Locked kernel memory, given back at the end."""
+
+WIRE_BURST: Final = 256
+"""Packets read before what they say is printed: a few milliseconds of work."""
+
+WIRE_CONNECTIONS: Final = 4096
+"""Connections followed at a time, some 2 KiB each. Beyond it the one that was silent longest is
+forgotten, those that have ended first; a SYN flood then costs memory for this many."""
+
+WIRE_HOLES: Final = 64
+"""Gaps remembered in one direction's sequence numbers, to tell what comes late from what comes
+again: a window of lost packets rarely has more."""
+
+WIRE_PAYLOAD: Final = 64
+"""Bytes of a segment's data that --payload shows: most of a terminal row."""
