@@ -157,7 +157,7 @@ class System:
         for name in ("getgid", "getegid"):
             monkeypatch.setattr(os, name, lambda: self.gid)
         monkeypatch.setattr(os, "getgroups", lambda: list(self.groups))
-        monkeypatch.setattr(privileges, "_no_new_privileges", self.named("no_new_privs"))
+        monkeypatch.setattr(privileges, "no_new_privileges", self.named("no_new_privs"))
 
     def named(self, name: str) -> t.Any:
         def call(*args: t.Any) -> None:
@@ -325,7 +325,7 @@ def test_a_program_cannot_get_root_back() -> None:
 
 ALREADY: t.Final = """
 import os, sys
-from jackfield.cli import main, serve
+from jackfield.cli import main, serve_options, serving
 
 os.setgroups([])
 os.setresgid(*[int(sys.argv[1])] * 3)

@@ -20,7 +20,10 @@ PACKAGES: t.Final = {
     "curl": "curl",
     "openssl": "openssl",
     "ip": "iproute2",
+    "ss": "iproute2",
+    "lsof": "lsof",
     "haproxy": "haproxy",
+    "tshark": "tshark",
     "systemd-socket-activate": "systemd",
 }
 """The Debian package that has each program."""

@@ -11,10 +11,9 @@ no_new_privs keeps setuid programs that a child may run from bringing any back (
 Must not know servers. Affects the whole process: call it before other threads hold secrets.
 """
 
-from __future__ import annotations
+# Without "from __future__ import annotations": NamedTuple would have to compile the text of each
+# field at import, which takes longer than all else here, and a server's start waits for it.
 
-import ctypes
-import dataclasses
 import os
 import stat
 import sys
@@ -30,8 +29,7 @@ LARGEST_ID: t.Final = 2**32 - 2
 """The ids are 32 bits wide; the last one, -1, means "unchanged" to setresuid(2)."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(t.NamedTuple):
     """Who a process is to become. ``groups`` are all its groups, ``gid`` among them; ``text`` is
     the option that asked for it, safe to print."""
 
@@ -41,7 +39,7 @@ class Identity:
     text: str
 
     @classmethod
-    def find(cls, user: str = "", group: str = "") -> Identity | None:
+    def find(cls, user: str = "", group: str = "") -> t.Self | None:
         """``user`` is a name or number, alone or as ``USER:GROUP``; ``group`` a name or number.
 
         Without a group: the user's own groups. Without a user: the user stays. None when
@@ -122,7 +120,7 @@ def drop(identity: Identity) -> None:
             os.setgroups(identity.groups)
             _set_ids(identity.gid, identity.uid)
         if sys.platform == "linux":
-            _no_new_privileges()
+            no_new_privileges()
     except OSError as exc:
         why = f"{identity.text}: {exc.strerror}"
         raise SystemRefused(why, exc.errno) from exc
@@ -139,7 +137,10 @@ def _set_ids(gid: int, uid: int) -> None:
         os.setuid(uid)
 
 
-def _no_new_privileges() -> None:
+def no_new_privileges() -> None:
+    """A program that this process turns into gains nothing by being setuid. Raises ``OSError``."""
+    import ctypes  # as long as the rest of this module's imports, and only root comes here
+
     libc = ctypes.CDLL(None, use_errno=True)
     # The unused arguments must be zeros, as wide as a long each (prctl(2)).
     unused = [ctypes.c_ulong(0)] * 3
