@@ -9,9 +9,9 @@ understands. One endpoint may be several addresses::
 This module must not know listeners, engines or options: it opens no connection.
 """
 
-from __future__ import annotations
+# Without "from __future__ import annotations": NamedTuple would have to compile the text of each
+# field at import, which takes longer than all else here, and a server's start waits for it.
 
-import dataclasses
 import errno
 import os
 import socket
@@ -26,8 +26,10 @@ __all__ = [
     "AF_UNIX",
     "Address",
     "Endpoint",
+    "Found",
     "SockAddr",
     "format_sockaddr",
+    "look_up",
     "printable",
     "resolve",
 ]
@@ -62,8 +64,7 @@ def format_sockaddr(family: int, sockaddr: SockAddr) -> str:
     return printable(f"family {int(family)} {sockaddr!r}")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Address:
+class Address(t.NamedTuple):
     """One concrete place: what ``socket.socket`` and ``bind`` or ``connect`` take.
 
     ``family`` is an AF_* and ``type`` a SOCK_* of the socket module. ``fd`` is the inherited
@@ -79,19 +80,24 @@ class Address:
     options: Options = ()
 
     @classmethod
-    def of(cls, sock: socket.socket) -> Address:
+    def of(cls, sock: socket.socket) -> t.Self:
         """Where ``sock`` is bound (getsockname)."""
         stream, datagram = ("unix", "unixgram") if sock.family == AF_UNIX else ("tcp", "udp")
         scheme = datagram if sock.type == socket.SOCK_DGRAM else stream
         return cls(scheme, sock.family, sock.type, sock.getsockname())
 
-    def bound(self, sock: socket.socket) -> Address:
+    def bound(self, sock: socket.socket) -> t.Self:
         """Where ``sock``, made for this address, is bound: with its real port."""
-        return dataclasses.replace(self, sockaddr=sock.getsockname())
+        return self._replace(sockaddr=sock.getsockname())
 
     def option(self, key: str) -> str | None:
         """The value of the option ``key``, or None where it was not given."""
         return dict(self.options).get(key)
+
+    @property
+    def tls(self) -> bool:
+        """Is TLS spoken there?"""
+        return self.scheme == "tls" or self.option("tls") == "1"
 
     @property
     def port(self) -> int:
@@ -106,11 +112,11 @@ class Address:
         name = os.fsdecode(self.sockaddr)
         return "" if name.startswith("\0") else name
 
-    def with_port(self, port: int) -> Address:
+    def with_port(self, port: int) -> t.Self:
         """The same IP address with another port."""
         assert isinstance(self.sockaddr, tuple)
         host, _, *rest = self.sockaddr
-        return dataclasses.replace(self, sockaddr=(host, port, *rest))
+        return self._replace(sockaddr=(host, port, *rest))
 
     def __str__(self) -> str:
         if self.scheme == "fd":
@@ -131,18 +137,57 @@ def resolve(endpoint: Endpoint, *, passive: bool = False) -> list[Address]:
     return RESOLVERS[endpoint.scheme](endpoint, passive)
 
 
+class Found(t.NamedTuple):
+    """An address that a name stands for, and the name's canonical form where it was asked for,
+    else "". That comes from a name server: escape it before it is shown."""
+
+    address: Address
+    canonical: str
+
+
+def look_up(
+    host: str, service: str, *, kind: int = 0, passive: bool = False, canonical: bool = False
+) -> list[Found]:
+    """What getaddrinfo(3) knows of ``host`` and ``service`` (a name or number), in its order.
+
+    ``kind``: SOCK_STREAM, SOCK_DGRAM, or 0 for both. ``passive``: an empty host is every address,
+    not loopback. May block while a name server is asked. Raises ``AddressError``.
+    """
+    flags = (socket.AI_PASSIVE if passive else 0) | (socket.AI_CANONNAME if canonical else 0)
+    try:
+        found = socket.getaddrinfo(_name(host) or None, service, type=kind, flags=flags)
+    except (OSError, UnicodeError) as exc:
+        place = f"[{host}]:{service}" if ":" in host else f"{host}:{service}"
+        raise refused(place, f"does not resolve ({_why(exc)})") from exc
+    # Only the first entry bears the canonical name; raw sockets have no port to speak of.
+    name = found[0][3]
+    schemes = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}
+    return [
+        Found(Address(schemes[type_], family, type_, there), name)
+        for family, type_, _, _, there in found
+        if type_ in schemes
+    ]
+
+
+def _name(host: str) -> str | bytes:
+    """As bytes an ASCII name does without Python's idna codec and the tables it loads."""
+    return host.encode() if host.isascii() else host
+
+
+def _why(exc: OSError | UnicodeError) -> object:
+    return getattr(exc, "strerror", None) or exc
+
+
 def _resolve_ip(endpoint: Endpoint, passive: bool) -> list[Address]:
     kind = socket.SOCK_DGRAM if endpoint.scheme == "udp" else socket.SOCK_STREAM
     if not endpoint.host:
         return _every_address(endpoint, kind, passive)
-    # As bytes an ASCII name does without Python's idna codec and the tables it loads.
-    name = endpoint.host.encode() if endpoint.host.isascii() else endpoint.host
     flags = socket.AI_PASSIVE if passive else 0
     try:
-        found = socket.getaddrinfo(name, endpoint.port, type=kind, flags=flags)
+        found = socket.getaddrinfo(_name(endpoint.host), endpoint.port, type=kind, flags=flags)
     except (OSError, UnicodeError) as exc:
-        why = getattr(exc, "strerror", None) or exc
-        raise refused(endpoint, f"the name '{endpoint.host}' does not resolve ({why})") from exc
+        why = f"the name '{endpoint.host}' does not resolve ({_why(exc)})"
+        raise refused(endpoint, why) from exc
     addresses = [
         Address(endpoint.scheme, family, kind, there, options=endpoint.options)
         for family, _, _, _, there in found
@@ -193,7 +238,8 @@ def _resolve_fd(endpoint: Endpoint, passive: bool) -> list[Address]:
         raise refused(endpoint, f"descriptor {endpoint.fd} is {state}") from exc
     try:
         here = sock.getsockname()
-        return [Address(endpoint.scheme, sock.family, sock.type, here, endpoint.fd)]
+        options = endpoint.options
+        return [Address(endpoint.scheme, sock.family, sock.type, here, endpoint.fd, options)]
     finally:
         sock.detach()  # still its owner's: nothing was adopted
 
