@@ -1,8 +1,8 @@
 #!/bin/sh
 # Make .venv with jackfield in it; with the argument "test", also what the tests need.
 #
-# Does nothing when that stands already, for this Python, this directory and this pyproject.toml
-# (its checksum is kept in .venv). Debian packages are installed only when something they bring is
+# Does nothing when that stands already, for this Python, this directory and these sources of what
+# is installed or compiled (their checksum is kept in .venv). Debian packages are installed only when something they bring is
 # missing, through apt-get as root or by a sudo that asks for no password; otherwise this says
 # which to install. Leaves no service running or enabled.
 #
@@ -62,13 +62,24 @@ missing_packages() {
 	has openssl || echo openssl
 	has ss || echo iproute2
 	has ps || echo procps
+	has strace || echo strace
+	has tshark || echo tshark
 	# redis-server without its package, which would start and enable a daemon: it is the same
 	# program as redis-check-rdb, and looks at the name it is called by.
 	has redis-server || has redis-check-rdb || echo redis-tools
 	has haproxy || [ -x /usr/sbin/haproxy ] || echo haproxy
+	has nats-server || [ -x /usr/sbin/nats-server ] || echo nats-server
+	has ngircd || [ -x /usr/sbin/ngircd ] || echo ngircd
 	has systemd-socket-activate || echo systemd
+	has_headers || { [ "$PYTHON" = python3 ] && echo python3-dev; } || true
 	has cc || echo gcc
 	echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1 || echo libc6-dev
+}
+
+# Python.h, for the compiled engines. Debian keeps its own Python's in a package.
+has_headers() {
+	"$PYTHON" -c 'import os, sysconfig; os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))' \
+		2>/dev/null
 }
 
 disable() { # SERVICE, which its package has just enabled and, under systemd, started
@@ -82,7 +93,9 @@ install_tools() {
 	if [ -n "$packages" ]; then
 		# shellcheck disable=SC2086  # one word each
 		install $packages || without "of these Debian packages: $packages"
-		case " $packages" in *" haproxy "*) disable haproxy ;; esac
+		for service in haproxy nats-server ngircd; do
+			case " $packages" in *" $service "*) disable "$service" ;; esac
+		done
 	fi
 	if ! has redis-server && has redis-check-rdb; then
 		ln -sf "$(command -v redis-check-rdb)" "$VENV/bin/redis-server"
@@ -119,11 +132,14 @@ pip_install() { "$VENV/bin/python" -m pip install --quiet --disable-pip-version-
 install_jackfield() {
 	say "installing jackfield and what it needs in $VENV"
 	if [ "$WHAT" = test ]; then
-		pip_install --editable '.[test]'
-		# uvloop is a peer to measure against; not every Python has it.
-		pip_install --editable '.[bench]' || without "of jackfield's bench extra (uvloop, matplotlib)"
+		pip_install --editable '.[test,see]'
+		# Peers to measure against; not every Python has them all.
+		pip_install --editable '.[bench]' || without "of jackfield's bench extra (uvloop, gevent, twisted, matplotlib)"
 	else
 		pip_install --editable .
+	fi
+	if ! "$VENV/bin/python" -m jackfield._native && [ "${CI:-}$WHAT" = truetest ]; then
+		fail "the tests need the compiled engines"
 	fi
 	echo "$wanted" >"$VENV/.installed-${WHAT:-serve}"
 }
@@ -135,12 +151,12 @@ venv_stands() {
 }
 describe() { "$1" -c 'import sys; print(sys.base_prefix, sys.version)'; }
 
-wanted=$(cksum pyproject.toml)
+wanted=$(cat pyproject.toml setup.py src/jackfield/_native/*.p[xy]* src/jackfield/_native/*.h | cksum)
 installed() { [ "$(cat "$VENV/.installed-$1" 2>/dev/null)" = "$wanted" ]; }
 
 check_python
 venv_stands || make_venv
-installed test || { [ "$WHAT" != test ] && installed serve; } || install_jackfield
 if [ "$WHAT" = test ]; then
 	install_tools
 fi
+installed test || { [ "$WHAT" != test ] && installed serve; } || install_jackfield

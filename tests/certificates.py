@@ -54,7 +54,9 @@ class Certificates:
         pair = self._pair(f"issued-{len(self._made)}")
         request, extensions = self.path("request"), self.path("extensions")
         self._make_key(pair)
-        extensions.write_text("subjectAltName=" + ",".join(map(_alternative, names)))
+        names_of_it = "subjectAltName=" + ",".join(map(_alternative, names))
+        # RFC 5280, 4.2.1.1: whose key signed it. Python 3.13 insists (VERIFY_X509_STRICT).
+        extensions.write_text(f"{names_of_it}\nauthorityKeyIdentifier=keyid\n")
         openssl("req", "-new", "-key", pair.key, "-subj", f"/CN={names[0]}", "-out", request)
         openssl(
             *("x509", "-req", "-in", request, "-days", days, "-extfile", extensions),
@@ -68,7 +70,10 @@ class Certificates:
         self._make_key(pair)
         openssl(
             *("req", "-x509", "-key", pair.key, "-days", "30", "-subj", f"/CN={name}"),
-            *("-addext", f"subjectAltName={_alternative(name)}", "-out", pair.certificate),
+            *("-addext", f"subjectAltName={_alternative(name)}"),
+            # RFC 5280, 4.2.1.3: it may sign others', and serve.
+            *("-addext", "keyUsage=digitalSignature,keyCertSign"),
+            *("-out", pair.certificate),
         )
         return pair
 

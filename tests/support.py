@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from jackfield import engines, pollers
+from jackfield import engines
 
-TOGETHER = [name for name in pollers.NAMES if pollers.missing(name) is None]
+TOGETHER = [name for name in engines.AUTOMATIC if engines.missing(name) is None]
 """The engines of this system that serve many clients at a time in one thread."""
 
 IN_PROCESS = [n for n in engines.NAMES if engines.missing(n) is None and n != "fork"]

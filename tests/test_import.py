@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import typing as t
 
 import pytest
 
 import jackfield
+from jackfield import engines
 
 
 def modules_after(code: str) -> set[str]:
@@ -46,6 +48,73 @@ def test_a_running_server_without_asyncio_click_or_ssl() -> None:
     )
     assert "jackfield.engines.reactor" in loaded
     assert not loaded & HEAVY
+
+
+WITH_WHAT_IS_LOADED: t.Final = """\
+import os, sys
+from jackfield.cli import main
+
+class Told:
+    def write(self, text):
+        if text.startswith("listening "):
+            print(*sys.modules, flush=True)
+        elif text.strip():
+            print("it said", text, flush=True)
+        os._exit(0)
+    def flush(self):
+        pass
+
+sys.stderr = Told()
+main(["serve", "echo", "--engine", sys.argv[1], "tcp://127.0.0.1:0"])
+"""
+
+UNNEEDED: t.Final = {
+    "click": "alone it takes twice as long as Python; it has the word when a line is not plain",
+    "logging": "nothing is logged before anybody comes",
+    "threading": "one thread serves; logging loads it",
+    "dataclasses": "it loads inspect, and compiles code for each class",
+    "inspect": "asked only about factories that may be coroutines",
+    "pathlib": "loads urllib and ipaddress",
+    "importlib.metadata": "the version is written in the package",
+    "shutil": "loads bz2 and lzma, for the width of a terminal",
+    "tempfile": "of locks between processes",
+    "ctypes": "of privileges that are given up",
+    "json": "of traces and the status endpoint",
+    "ipaddress": "of proxies and the status endpoint",
+    "jackfield.bus.hub": "of several processes",
+    "jackfield.supervisor": "of several processes",
+    "jackfield.kernel.procfs": "who holds an address that is taken",
+    "jackfield.kernel.traced_socket": "of --trace",
+    "jackfield.kernel.privileges": "of --user",
+    "jackfield.kernel.unix_sockets": "of Unix sockets",
+    "jackfield.kernel.multicast": "of datagrams",
+    "jackfield.transports.datagram": "of datagrams",
+    "jackfield.transports.proxied": "of --proxy-from",
+    "jackfield.transports.tls": "of TLS",
+}
+"""What may not be loaded before a server listens, and why it need not. The rest is loaded for good,
+and takes two times what Python itself takes."""
+
+MOST_MODULES: t.Final = 70
+"""Of ours. Each takes at least 0.1 ms, whatever is in it."""
+
+
+@pytest.mark.parametrize("engine", [engines.AUTO, "native", "epoll", "poll", "select"])
+def test_a_server_that_listens_has_loaded_only_what_that_needs(engine: str) -> None:
+    """The ground of a quick start, without a clock."""
+    if engine != engines.AUTO and (why := engines.missing(engine)):
+        pytest.skip(f"no engine {engine}: {why}")
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_WHAT_IS_LOADED, engine],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    loaded = set(done.stdout.split())
+    assert "jackfield.server" in loaded, done.stdout
+    assert not loaded & (HEAVY | UNNEEDED.keys())
+    assert len([name for name in loaded if name.startswith("jackfield")]) <= MOST_MODULES
 
 
 @pytest.mark.parametrize("name", jackfield.__all__)

@@ -27,9 +27,9 @@ PACKAGE: t.Final = SRC / "jackfield"
 FLOORS: t.Final = (
     {
         *("errors", "limits", "endpoint_options", "endpoint", "address", "instrument"),
-        *("protocol", "replicated"),
+        *("protocol", "replicated", "log"),
     },
-    {"wire", "rooms"},
+    {"wire", "capture", "rooms", "_native"},
     {"services", "kernel", "tls"},
     {"pollers"},
     {"transports"},
@@ -41,10 +41,12 @@ FLOORS: t.Final = (
 
 SIDEWAYS: t.Final = {
     ("endpoint", "errors"),
+    ("wire", "_native"),  # a splitter and its compiled twin
     ("address", "errors"),
     ("endpoint", "endpoint_options"),  # a text, and what stands behind its question mark
     ("address", "endpoint"),  # what a text says, and what it resolves to
     ("address", "endpoint_options"),
+    ("replicated", "log"),
     ("protocol", "errors"),  # Protocol.closing is told a JackfieldError
     ("engines", "bus"),  # a family of processes talks by way of its hub
     ("server", "server_checks"),
@@ -53,12 +55,12 @@ SIDEWAYS: t.Final = {
 }
 """Imports between two packages of one floor. ``graphlib`` sees that they make no cycle."""
 
-SANS_IO: t.Final = {"protocol", "instrument", "wire", "rooms", "services"}
+SANS_IO: t.Final = {"protocol", "instrument", "wire", "capture", "rooms", "services"}
 IO_MODULES: t.Final = {"socket", "select", "selectors", "socketserver", "threading", "asyncio"}
 
 THIRD_PARTY: t.Final = {
-    "cli": {"click", "rich"},
-    "bench": {"click", "rich", "uvloop"},
+    "cli": {"click", "rich", "textual"},
+    "bench": {"click", "rich", "uvloop", "gevent", "twisted"},
     "engines": {"uvloop"},  # where it is installed
 }
 """What may be imported beside the standard library, and by whom."""
@@ -75,8 +77,22 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
 
 
+CYTHON_IMPORT: t.Final = re.compile(r"(?:from (?!cpython|libc|posix)\S+ c?import|import) .*")
+
+
+def parsed(path: Path) -> ast.Module:
+    """Of Cython only its docstring and its imports, cimports included, as Python would say it."""
+    text = path.read_text()
+    if path.suffix == ".pyx":
+        docstring, _, rest = text.removeprefix('"""').partition('"""')
+        lines = [line.replace(" cimport ", " import ") for line in rest.splitlines()]
+        kept = [line if CYTHON_IMPORT.fullmatch(line) else "" for line in lines]
+        text = "\n".join([f'"""{docstring}"""', *kept])
+    return ast.parse(text, str(path))
+
+
 TREES: t.Final = {
-    name_of(path): ast.parse(path.read_text(), str(path)) for path in PACKAGE.rglob("*.py")
+    name_of(path): parsed(path) for path in PACKAGE.rglob("*.py*") if path.suffix in (".py", ".pyx")
 }
 
 
@@ -169,7 +185,12 @@ def test_the_library_needs_the_standard_library_alone(module: str) -> None:
     assert foreign <= THIRD_PARTY.get(part_of(module), set())
 
 
-@pytest.mark.parametrize("module", sorted(m for m in TREES if part_of(m) != "kernel"))
+def sets_no_options(module: str) -> bool:
+    """All but the kernel floor, and but peers that are written as their own users would."""
+    return part_of(module) != "kernel" and not module.startswith("jackfield.bench.peers.")
+
+
+@pytest.mark.parametrize("module", sorted(filter(sets_no_options, TREES)))
 def test_only_the_kernel_floor_sets_options(module: str) -> None:
     lines = [
         node.lineno

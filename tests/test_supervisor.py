@@ -422,7 +422,7 @@ class Sparse(Supervisor):
     """Without processes: what it would have started, and when."""
 
     def __init__(self, count: int = 1) -> None:
-        super().__init__(count, lambda _: None, Options())  # type: ignore[arg-type,return-value]
+        super().__init__(count, t.cast(t.Any, None), Options())  # nobody is made
         self.delays: list[float] = []
         self.retired: list[int] = []
         self._family: t.Any = self

@@ -7,15 +7,14 @@ package costs nothing that is not needed.
 
 from __future__ import annotations
 
-import importlib
 import typing as t
 
 if t.TYPE_CHECKING:
     from jackfield.address import Address, Endpoint, resolve
     from jackfield.engines.handlers import Stream
     from jackfield.errors import JackfieldError, UsageError
-    from jackfield.instrument import Instrument
-    from jackfield.protocol import DatagramProtocol, Protocol
+    from jackfield.instrument import Instrument, SocketCall
+    from jackfield.protocol import BufferedProtocol, DatagramProtocol, Protocol
     from jackfield.rooms.room import Room
     from jackfield.server import Server, serve
     from jackfield.tls import TlsClientConfig, TlsConfig
@@ -26,6 +25,7 @@ __version__ = "0.1.0"
 
 _HOMES: t.Final = {
     "Address": "address",
+    "BufferedProtocol": "protocol",
     "DatagramProtocol": "protocol",
     "Endpoint": "address",
     "FrameProtocol": "wire.frames",
@@ -35,6 +35,7 @@ _HOMES: t.Final = {
     "Protocol": "protocol",
     "Room": "rooms.room",
     "Server": "server",
+    "SocketCall": "instrument",
     "Stream": "engines.handlers",
     "TlsClientConfig": "tls",
     "TlsConfig": "tls",
@@ -45,6 +46,7 @@ _HOMES: t.Final = {
 
 __all__ = [
     "Address",
+    "BufferedProtocol",
     "DatagramProtocol",
     "Endpoint",
     "FrameProtocol",
@@ -54,6 +56,7 @@ __all__ = [
     "Protocol",
     "Room",
     "Server",
+    "SocketCall",
     "Stream",
     "TlsClientConfig",
     "TlsConfig",
@@ -68,6 +71,8 @@ def __getattr__(name: str) -> t.Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
     globals()[name] = value
     return value

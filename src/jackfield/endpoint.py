@@ -8,6 +8,7 @@
     unixgram:...           the same for datagrams
     fd://3                 a socket this process inherited
     systemd:  systemd:web  all, or those of one name, that systemd opened for this process
+    fd://3?tls=1           an inherited socket with TLS; systemd:web?tls=1 too
 
 Options may follow, each scheme knows its own: ``udp://239.1.2.3:5000?interface=lo&ttl=1``.
 
@@ -16,9 +17,9 @@ resolves to, or whether a path or descriptor exists: that is ``address``. A sche
 of ``SCHEMES`` at the end.
 """
 
-from __future__ import annotations
+# Without "from __future__ import annotations": NamedTuple would have to compile the text of each
+# field at import, which takes longer than all else here, and a server's start waits for it.
 
-import dataclasses
 import os
 import socket
 import sys
@@ -57,8 +58,7 @@ def printable(text: str | bytes, limit: int = SHOWN) -> str:
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(t.NamedTuple):
     """What a person wrote. ``Endpoint.parse`` makes and checks it; ``str`` gives it back.
 
     ``scheme`` is a key of ``SCHEMES``. ``host`` is a name or address without brackets, ""
@@ -76,7 +76,7 @@ class Endpoint:
     name: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> Endpoint:
+    def parse(cls, text: str) -> "Endpoint":
         """``text`` as an endpoint; ``AddressError`` with one line that shows where and why."""
         _check_characters(text)
         written, colon, rest = text.partition(":")
@@ -91,11 +91,16 @@ class Endpoint:
             options = endpoint_options.split(query, scheme.options)
         except ValueError as exc:
             raise refused(text, str(exc)) from None
-        return dataclasses.replace(endpoint, options=options)
+        return endpoint._replace(options=options)
 
     def option(self, key: str) -> str | None:
         """The value of the option ``key``, or None where it was not given."""
         return dict(self.options).get(key)
+
+    @property
+    def tls(self) -> bool:
+        """Is TLS spoken there?"""
+        return self.scheme == "tls" or self.option("tls") == "1"
 
     def __str__(self) -> str:
         return SCHEMES[self.scheme].write(self) + endpoint_options.join(self.options)
@@ -274,13 +279,15 @@ UDP_OPTIONS: t.Final = {
 UNIXGRAM_OPTIONS: t.Final = {"mode": endpoint_options.mode}  # of the socket's file
 UNIX_OPTIONS: t.Final = {**UNIXGRAM_OPTIONS, "uid": endpoint_options.ids}  # who may connect
 
+INHERITED_OPTIONS: t.Final = {"tls": endpoint_options.flag}  # 1: TLS is spoken on the socket
+
 SCHEMES: t.Final[dict[str, Scheme]] = {
     "tcp": Scheme(_parse_ip, _write_ip, {}),
     "udp": Scheme(_parse_ip, _write_ip, UDP_OPTIONS),
     "unix": Scheme(_parse_unix, _write_unix, UNIX_OPTIONS),
     "unixgram": Scheme(_parse_unix, _write_unix, UNIXGRAM_OPTIONS),
     "tls": Scheme(_parse_ip, _write_ip, {}),
-    "fd": Scheme(_parse_fd, _write_fd, {}),
-    "systemd": Scheme(_parse_systemd, _write_systemd, {}),
+    "fd": Scheme(_parse_fd, _write_fd, INHERITED_OPTIONS),
+    "systemd": Scheme(_parse_systemd, _write_systemd, INHERITED_OPTIONS),
 }
 """Every known scheme. A new one is a row here and one in ``address.RESOLVERS``."""

@@ -65,6 +65,48 @@ class Protocol:
         """
 
 
+class BufferedProtocol:
+    """Base of stream protocols that bring the buffer which is received into; else as ``Protocol``.
+
+    It saves making and copying a ``bytes`` for each arrival, which pays for large ones. The
+    engines with one thread receive straight into the buffer; others, and TLS, copy into it.
+    """
+
+    __slots__ = ()
+
+    reports_progress: t.ClassVar[bool] = False
+    """As ``Protocol.reports_progress``."""
+
+    def connection_made(self, transport: t.Any) -> None:
+        """As ``Protocol.connection_made``."""
+
+    def get_buffer(self, sizehint: int) -> t.Any:
+        """A writable buffer (a ``bytearray`` or ``memoryview``, say) for what comes next.
+
+        ``sizehint`` is what may come, in bytes; the buffer may be smaller or larger, but not
+        empty, which ends the connection with a ``RuntimeError``.
+        """
+        raise NotImplementedError
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """The first ``nbytes`` of the buffer given last are received. It is yours again."""
+
+    def eof_received(self) -> bool | None:
+        """As ``Protocol.eof_received``."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """As ``Protocol.connection_lost``."""
+
+    def pause_writing(self) -> None:
+        """As ``Protocol.pause_writing``."""
+
+    def resume_writing(self) -> None:
+        """As ``Protocol.resume_writing``."""
+
+    def closing(self, reason: JackfieldError) -> None:
+        """As ``Protocol.closing``."""
+
+
 class DatagramProtocol:
     """Base of datagram protocols. One object serves one socket, whoever sends to it."""
 
@@ -111,7 +153,8 @@ class Engine(t.Protocol):
         """Call once at the end of this tick (one turn of the loop)."""
 
     def fan_out(self, data: bytes, transports: Iterable[t.Any]) -> list[t.Any]:
-        """Write one ``bytes`` to every transport; return those whose outbox is not empty."""
+        """Write one ``bytes`` to every transport, of which each is named once; return those whose
+        outbox is not empty."""
 
 
 class Transport(t.Protocol):

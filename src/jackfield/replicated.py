@@ -11,12 +11,11 @@ is forked from the hub's has the state of that moment.
 from __future__ import annotations
 
 import itertools
-import logging
 import threading
 import typing as t
 import weakref
 
-log = logging.getLogger("jackfield")
+from jackfield.log import log
 
 
 class Bus(t.Protocol):
@@ -119,4 +118,4 @@ def _guarded(step: t.Callable[[t.Any], object], what: t.Any) -> None:
     try:
         step(what)
     except Exception:
-        log.exception("exception in %r", step)
+        log().exception("exception in %r", step)

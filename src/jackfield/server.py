@@ -7,12 +7,11 @@ served. Must not know any protocol or service.
 from __future__ import annotations
 
 import itertools
-import logging
 import signal
 import socket
 import sys
-import threading
 import typing as t
+from _thread import get_ident
 from collections.abc import Callable, Iterable, Sequence
 
 from jackfield import engines, limits
@@ -20,19 +19,23 @@ from jackfield import server_checks as checks
 from jackfield.address import Address, Endpoint, resolve
 from jackfield.errors import UsageError
 from jackfield.instrument import Instrument
-from jackfield.kernel import privileges, systemd
+from jackfield.kernel import systemd
 from jackfield.kernel.options import shares_port
 from jackfield.kernel.signals import handling
 from jackfield.kernel.sockets import Listener, adopt, bind_datagram_all, listen, listen_all
-from jackfield.supervisor import Supervisor
+from jackfield.log import before_the_first_line, log
+from jackfield.tools import listening
 from jackfield.tools.connection_log import ConnectionLog
 from jackfield.tools.status import Status
-from jackfield.transports.proxied import ProxiedFactory, Proxies
+from jackfield.tools.status_endpoint import StatusEndpoint
+from jackfield.transports import layers
 
-if t.TYPE_CHECKING:
-    from jackfield.tls import TlsConfig  # not for nothing: it loads OpenSSL
+if t.TYPE_CHECKING:  # loaded where they are used: whoever starts a server waits for it
+    import logging
+    import threading
 
-log = logging.getLogger("jackfield")
+    from jackfield.supervisor import Supervisor
+    from jackfield.tls import TlsConfig
 
 Factory: t.TypeAlias = Callable[[], t.Any]
 
@@ -49,7 +52,9 @@ class Server:
     ``proxy_from``: addresses and networks of proxies, as ``Proxies`` takes them; streams are
     then served to these alone, behind a PROXY header. ``user``, ``group``: whom the process
     becomes once the endpoints are open, as ``privileges.Identity.find`` takes them.
-    ``tls``: the certificates for ``tls://`` endpoints; while ``run`` runs, SIGHUP reloads them.
+    ``tls``: the certificates for endpoints with TLS; while ``run`` runs, SIGHUP reloads them.
+    ``status``: seconds between two status lines. ``status_endpoint``: where to tell, as JSON, how
+    the server does: ``unix:/path`` or ``tcp://127.0.0.1:port`` (``jackfield status``).
 
     Use it in a ``with`` (it runs in a thread), or call ``run()`` to serve in this one::
 
@@ -81,6 +86,7 @@ class Server:
         threads_max: int = limits.THREADS_MAX,
         thread_stack: int = limits.THREAD_STACK,
         status: float = 0,
+        status_endpoint: str | Endpoint = "",
         instruments: Sequence[Instrument] = (),
     ) -> None:
         several = [endpoints] if isinstance(endpoints, str | Endpoint) else list(endpoints)
@@ -89,7 +95,7 @@ class Server:
             raise UsageError("no endpoint was given; try tcp://127.0.0.1:8888")
         self._tls = tls
         checks.require_tls(self.endpoints, tls)
-        self.engine_name = engines.choose(engine)
+        self.engine_name = engines.choose(engine, instruments)
         self.listeners: list[Listener] = []
         self._datagram_sockets: list[socket.socket] = []
         self._addresses: list[Address] = []
@@ -102,8 +108,8 @@ class Server:
         self._copies: list[list[Listener]] = []
         if self._workers:
             checks.require_one_thread(self.engine_name)
-        self._proxies = Proxies(proxy_from) if proxy_from else None
-        self._identity = privileges.Identity.find(user, group)
+        self._proxies = layers.find_proxies(proxy_from)
+        self._identity = checks.identity(user, group)
         self._options = engines.Options(
             max_connections=int(checks.at_least("max_connections", max_connections, 0)),
             max_per_host=int(checks.at_least("max_per_host", max_per_host, 0)),
@@ -117,7 +123,8 @@ class Server:
             thread_stack=int(checks.at_least("thread_stack", thread_stack, 0)),
         )
         self._status = checks.at_least("status", status, 0)
-        self._instruments = (ConnectionLog(), *instruments)
+        self._status_endpoint = StatusEndpoint(status_endpoint)
+        self._instruments = (ConnectionLog(), *self._status_endpoint.instruments, *instruments)
         self._engine: t.Any = None
         self._thread: threading.Thread | None = None
         self._has_run = False
@@ -142,27 +149,33 @@ class Server:
         if self._engine is not None:
             return
         try:
-            if self._identity is not None:
-                privileges.require(self._identity)
+            checks.require_privilege(self._identity)
             for endpoint in systemd.expand(self.endpoints):
                 self._open_one(endpoint)
             self._addresses = [listener.address for listener in self.listeners]
             self._addresses += [Address.of(sock) for sock in self._datagram_sockets]
-            self._engine = self._supervise() if self._workers else self._make_engine(0)
+            self._status_endpoint.open()
+            if self._workers:
+                self._engine = self._supervise()
+            else:
+                self._engine = self._make_engine(0, self._options)
+            served = (self.listeners, self._copies, self._datagram_sockets)
+            self._status_endpoint.serve(self._engine, self.engine_name, *served, self._options)
             self._drop_privileges()
         except BaseException:
+            self._status_endpoint.close()
             if self._engine is not None:
                 self._engine.close()
                 self._engine = None
             self._close_sockets()
             raise
 
-    def _make_engine(self, worker: int) -> t.Any:
+    def _make_engine(self, worker: int, options: engines.Options) -> t.Any:
         """An engine that serves every endpoint: worker number ``worker``'s, or the only one."""
-        engine = engines.make(self.engine_name, self._options, self._instruments)
+        engine = engines.make(self.engine_name, options, self._instruments)
         try:
             for listener in self._copies[worker] if self._copies else self.listeners:
-                engine.listen(listener, self._behind_proxy(self._within_tls(listener)))
+                engine.listen(listener, self._layered(listener))
             for sock in self._datagram_sockets:
                 engine.serve_datagrams(sock, self._datagram_factory)
         except BaseException:
@@ -176,16 +189,18 @@ class Server:
             self._copies = [self.listeners]
             for _ in range(1, self._workers):
                 self._copies.append([self._copy(listener) for listener in self.listeners])
+        from jackfield.supervisor import Supervisor
+
         return Supervisor(self._workers, self._make_worker, self._options, self._close_sockets)
 
-    def _make_worker(self, number: int) -> t.Any:
+    def _make_worker(self, number: int, options: engines.Options) -> t.Any:
         """In a worker: its engine, without the listeners of the others."""
         for other, listeners in enumerate(self._copies):
             if other != number:
                 for listener in listeners:
                     if listener not in self._copies[number]:
                         listener.sock.close()
-        return self._make_engine(number)
+        return self._make_engine(number, options)
 
     def _copy(self, listener: Listener) -> Listener:
         """Another listener with the same address, and a queue of its own."""
@@ -212,27 +227,24 @@ class Server:
         checks.require_streams(endpoint, self._factory)
         self.listeners += listen_all(endpoint, int(self._backlog), reuse_port=self._reuse_port)
 
-    def _within_tls(self, listener: Listener) -> Factory:
-        """The protocol's own factory, on ``tls://`` within the layer that encrypts."""
-        if listener.address.scheme != "tls" or self._tls is None:
-            return self._factory
-        from jackfield.transports.tls import TlsFactory
-
-        return TlsFactory(self._tls.context, self._factory)
-
-    def _behind_proxy(self, factory: Factory) -> Factory:
-        """The outermost layer: a PROXY header comes before everything else, TLS too."""
-        return ProxiedFactory(self._proxies, factory) if self._proxies is not None else factory
+    def _layered(self, listener: Listener) -> Factory:
+        """What makes the protocol of a connection, and what lies before it."""
+        factory = layers.within_tls(self._factory, self._tls if listener.address.tls else None)
+        return layers.behind_proxy(factory, self._proxies)
 
     def _drop_privileges(self) -> None:
         """Everything is bound, nobody was accepted: the last that needs root."""
         if self._identity is None:
             return
+        from jackfield.kernel import privileges
+
         files = [listener.file for listener in self.listeners]
         files += [getattr(sock, "made", None) for sock in self._datagram_sockets]
+        files += [listener.file for listener in self._status_endpoint.listeners]
         for made in files:
             if made is not None:
                 privileges.give(made, self._identity)
+        log()  # loaded now: who we become may not be able to read Python's files
         privileges.drop(self._identity)
 
     def _close_sockets(self) -> None:
@@ -246,33 +258,19 @@ class Server:
 
     def describe(self) -> list[str]:
         """A line for each listener: where, which descriptor, engine and backlog."""
-        lines = [
-            f"listening {listener.address} fd={listener.sock.fileno()} "
-            f"engine={self.engine_name} backlog={listener.backlog}"
-            for listener in self.listeners
-        ]
-        lines += [
-            f"listening {Address.of(sock)} fd={sock.fileno()} engine={self.engine_name}"
-            for sock in self._datagram_sockets
-        ]
-        return lines
+        lines = listening.describe(self.listeners, self._datagram_sockets, self.engine_name)
+        return lines + self._status_endpoint.describe()
 
     def clamped(self) -> list[str]:
         """A line for each listener whose backlog the kernel made shorter than asked."""
-        return [
-            f"{listener.address}: backlog {listener.backlog_asked} was asked for, the kernel "
-            f"allows {listener.backlog}; raise it with: "
-            f"sysctl net.core.somaxconn={listener.backlog_asked}"
-            for listener in self.listeners
-            if listener.backlog < listener.backlog_asked
-        ]
+        return listening.clamped(self.listeners)
 
     def announce(self) -> None:
         """Say on standard error where it listens."""
         for line in self.describe():
             print(line, file=sys.stderr, flush=True)
         for line in self.clamped():
-            log.warning("%s", line)
+            log().warning("%s", line)
 
     def run(self) -> None:
         """Serve in this thread until ``stop``, SIGINT or SIGTERM; a second signal cuts at once.
@@ -297,7 +295,7 @@ class Server:
         }
         if (self._tls is not None or self._workers) and hasattr(signal, "SIGHUP"):
             handlers[signal.SIGHUP] = lambda: engine.call_soon(self._hang_up)
-        status = Status(self.engine_name, engine, self.listeners)
+        status = Status(self.engine_name, engine, self.listeners, self._copies)
         if hasattr(signal, "SIGUSR1"):
             handlers[signal.SIGUSR1] = lambda: engine.call_soon(status.say)
         if self._status:
@@ -309,13 +307,16 @@ class Server:
         try:
             self._engine.run()
         finally:
-            if self._workers:  # the workers had copies of these
-                self._close_sockets()
+            self._close_workers_sockets()
+
+    def _close_workers_sockets(self) -> None:
+        if self._workers:  # they had copies of these; any other engine closes what it listens on
+            self._close_sockets()
 
     def _hang_up(self) -> None:
         """SIGHUP: certificates are read again, and workers replaced by ones that have them."""
         self.reload_tls()
-        if isinstance(self._engine, Supervisor):
+        if self._workers:
             self._engine.replace_all()
 
     def reload_tls(self) -> None:
@@ -327,20 +328,26 @@ class Server:
         try:
             self._tls.reload()
         except UsageError as exc:
-            log.warning("certificates not reloaded, the old ones stay in use: %s", exc)
+            log().warning("certificates not reloaded, the old ones stay in use: %s", exc)
         else:
-            log.info("certificates reloaded; new connections get them")
+            log().info("certificates reloaded; new connections get them")
         systemd.ready()
 
     def start(self) -> None:
-        """Serve in a new thread; returns when the endpoints are open."""
+        """Serve in a new thread; returns when it does."""
         self._run_once()
+        import threading
+
+        begun = threading.Event()
+        self._engine.call_soon(begun.set)
         self._thread = threading.Thread(target=self._serve, name="jackfield", daemon=True)
         self._thread.start()
+        begun.wait()
 
     def _run_once(self) -> None:
         if self._has_run:
             raise RuntimeError("this server has been started already; make another")
+        checks.require_alone(self.engine_name, self._workers)
         self.open()
         self._has_run = True
 
@@ -352,9 +359,10 @@ class Server:
             return
         if not self._has_run:
             self._engine.close()
+            self._close_workers_sockets()
             return
         self._engine.stop(self._drain if drain is None else drain)
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is not None and self._thread.ident != get_ident():
             self._thread.join()
 
     def __enter__(self) -> t.Self:
@@ -363,6 +371,15 @@ class Server:
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
+
+
+def _to_stderr(logger: logging.Logger) -> None:
+    """Unless the program has said where to."""
+    import logging
+
+    if not logger.hasHandlers():
+        logger.addHandler(logging.StreamHandler())
+        logger.setLevel(logging.INFO)
 
 
 def serve(
@@ -375,10 +392,7 @@ def serve(
     Says on standard error where it listens and, unless the program has set up logging itself,
     who comes and goes.
     """
-    if not log.hasHandlers():
-        handler = logging.StreamHandler()
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
+    before_the_first_line(_to_stderr)
     server = Server(endpoints, protocol_factory, **options)
     server.open()
     # Once it runs: who waits for the lines may send a signal at once, and it must be handled.

@@ -5,16 +5,18 @@ Must not know how a server works.
 
 from __future__ import annotations
 
+import os
 import sys
 import typing as t
 from collections.abc import Callable, Iterable
 
-from jackfield import engines, pollers
+from jackfield import engines
 from jackfield.address import Endpoint
 from jackfield.errors import UsageError
 from jackfield.protocol import DatagramProtocol
 
 if t.TYPE_CHECKING:
+    from jackfield.kernel.privileges import Identity
     from jackfield.tls import TlsConfig  # not for nothing: it loads OpenSSL
 
 Factory: t.TypeAlias = Callable[[], t.Any]
@@ -29,7 +31,7 @@ def at_least(name: str, value: float, least: float) -> float:
 
 def require_tls(endpoints: Iterable[Endpoint], tls: TlsConfig | None) -> None:
     """Certificates where they are used, and nowhere else. Loads them: what is wrong is said now."""
-    encrypted = next((endpoint for endpoint in endpoints if endpoint.scheme == "tls"), None)
+    encrypted = next((endpoint for endpoint in endpoints if endpoint.tls), None)
     if tls is None:
         if encrypted is not None:
             raise UsageError(
@@ -37,7 +39,10 @@ def require_tls(endpoints: Iterable[Endpoint], tls: TlsConfig | None) -> None:
                 "program tls=TlsConfig(certificate, key)"
             )
     elif encrypted is None:
-        raise UsageError("a certificate was given, but no endpoint is tls://host:port")
+        raise UsageError(
+            "a certificate was given, but no endpoint is tls://host:port (or an inherited socket "
+            "with ?tls=1, such as systemd:?tls=1)"
+        )
     else:
         tls.context()
 
@@ -52,11 +57,38 @@ def reuses_port(accept: str) -> bool:
     return accept == "reuseport"
 
 
+def identity(user: str, group: str) -> Identity | None:
+    """Whom to become; None: the process stays who it is."""
+    if not user and not group:
+        return None
+    from jackfield.kernel.privileges import Identity
+
+    return Identity.find(user, group)
+
+
+def require_privilege(identity: Identity | None) -> None:
+    """May this process become that?"""
+    if identity is not None:
+        from jackfield.kernel import privileges
+
+        privileges.require(identity)
+
+
 def require_one_thread(engine: str) -> None:
     """Workers have one thread each: they are forked, and threads are not."""
-    those = (*pollers.NAMES, *engines.COROUTINES)
-    if engine not in those:
-        raise UsageError(f"workers run a one-thread engine ({' '.join(those)}), not {engine}")
+    if engine not in engines.ONE_THREAD:
+        those = " ".join(engines.ONE_THREAD)
+        raise UsageError(f"workers run a one-thread engine ({those}), not {engine}")
+    if not hasattr(os, "fork"):
+        raise UsageError("workers are forked, and this system cannot fork; run without --workers")
+
+
+def require_alone(engine: str, workers: int) -> None:
+    """Rooms that span processes have one hub, so one server with several of them runs at a time."""
+    if workers or engine == "fork":
+        from jackfield.bus import hub
+
+        hub.require_none()
 
 
 def require_streams(endpoint: Endpoint, factory: Factory) -> None:

@@ -2,7 +2,8 @@
 
 The parent binds, forks, and holds every listener open as long as it lives: so a worker may die or
 be replaced and nobody who connects is refused, they wait in a backlog that is not the worker's own.
-It serves no client; it is the hub of the workers' rooms. Must not know any protocol.
+It serves no client; it is the hub of the workers' rooms, and adds up on a scoreboard what they
+count: its statistics are theirs, and limits hold for all together. Must not know any protocol.
 
     SIGHUP            each worker in turn: a new one starts; when it serves, the old one accepts
                       nobody any more, and ends when its last client has left
@@ -20,13 +21,15 @@ import typing as t
 from collections import deque
 from collections.abc import Callable
 
-from jackfield import pollers
-from jackfield.engines.base import Options
-from jackfield.engines.family import Child, Family
+from jackfield import limits, pollers
+from jackfield.engines.base import Options, Statistics
+from jackfield.engines.family import KILL_AFTER, Child, Family
 from jackfield.engines.reactor import Reactor
+from jackfield.engines.scoreboard import Scoreboard
+from jackfield.engines.view import Afar
+from jackfield.errors import UsageError
 from jackfield.kernel.processes import Ended
-
-log = logging.getLogger("jackfield")
+from jackfield.log import log
 
 SETTLED: t.Final = 5.0
 """Seconds a worker must have lived for its death to count as the first one again."""
@@ -40,36 +43,43 @@ LONGEST_BACK_OFF: t.Final = 30.0
 MOST_DOUBLINGS: t.Final = 16
 """More than enough to reach the longest; a worker that dies for days must not overflow a float."""
 
-KILL_AFTER: t.Final = 2.0
-"""Seconds beyond the drain that a worker has before it is killed."""
-
 
 class Worker:
     """What is to be kept alive: a place, whoever is in it."""
 
-    __slots__ = ("child", "deaths", "number", "old", "started", "timer")
+    __slots__ = ("child", "deaths", "number", "old", "slot", "started", "timer")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.child: Child | None = None
         self.old: Child | None = None  # to be retired when its successor serves
+        self.slot = 0  # on the scoreboard, of who was forked last
         self.deaths = 0  # in a row, each soon after its start
         self.started = 0.0
         self.timer: t.Any = None  # for the next start, while nobody is in the place
 
 
+class Count(t.NamedTuple):
+    """What one process has counted: worker ``number`` (``retired``: it accepts nobody more)."""
+
+    number: int
+    pid: int
+    retired: bool
+    statistics: Statistics
+
+
 class Supervisor(Reactor):
     """Runs ``count`` workers; to its server it is an engine.
 
-    ``make_engine(number)`` is called in worker ``number`` (0, 1, ...) and returns an engine that
-    listens. ``release()`` is called when it begins to stop: the parent is to hold no listener
-    any more, or who connects now would wait for nobody.
+    ``make_engine(number, options)`` is called in worker ``number`` (0, 1, ...) and returns an
+    engine with these options that listens. ``release()`` is called when it begins to stop: the
+    parent is to hold no listener any more, or who connects now would wait for nobody.
     """
 
     def __init__(
         self,
         count: int,
-        make_engine: Callable[[int], Reactor],
+        make_engine: Callable[[int, Options], Reactor],
         options: Options,
         release: Callable[[], object] = lambda: None,
     ) -> None:
@@ -79,6 +89,8 @@ class Supervisor(Reactor):
         self._workers = [Worker(number) for number in range(count)]
         self._to_replace: deque[Worker] = deque()
         self._family: Family | None = None
+        self._board = Scoreboard(options, count + limits.WORKER_SLOTS, count)
+        self._slots: dict[Child, int] = {}
 
     @property
     def family(self) -> Family:
@@ -86,10 +98,15 @@ class Supervisor(Reactor):
         return t.cast(Family, self._family)
 
     def run(self) -> None:
-        """Keep the workers alive until ``stop``; then every one has ended."""
-        self._family = Family(
-            self, self._make, self._worker_ended, self._worker_ready, self.options.drain
-        )
+        """Keep the workers alive until ``stop``; then every one has ended. Raises ``UsageError``
+        beside another server with several processes."""
+        try:
+            self._family = Family(
+                self, self._make, self._worker_ended, self._worker_ready, self.options.drain
+            )
+        except UsageError:
+            self.close()
+            raise
         for worker in self._workers:
             self.call_soon(self._start, worker)
         try:
@@ -98,7 +115,32 @@ class Supervisor(Reactor):
             self._family.close()
 
     def _make(self, worker: Worker) -> Reactor:
-        return self._make_engine(worker.number)
+        return self._make_engine(worker.number, self._board.options_for(worker.slot))
+
+    def statistics(self) -> Statistics:
+        """Of all workers together, those that have ended included."""
+        return self._board.totals()
+
+    def counts(self) -> list[Count]:
+        """Of each worker, by its number; of those that retire too."""
+        counts = [
+            Count(child.what.number, child.pid, self._retired(child), self._board.of(slot))
+            for child, slot in self._slots.items()
+        ]
+        return sorted(counts, key=lambda one: (one.number, not one.retired))
+
+    def sources(self) -> list[Afar]:
+        """Who knows how the clients do: the workers."""
+        return self._family.sources() if self._family else []
+
+    @staticmethod
+    def _retired(child: Child) -> bool:
+        return child is not child.what.child and child is not child.what.old
+
+    def close(self) -> None:
+        """Close every descriptor; ``run`` does it at its end."""
+        super().close()
+        self._board.close()
 
     # --- starting and replacing ------------------------------------------------------------
 
@@ -110,12 +152,22 @@ class Supervisor(Reactor):
             return
         worker.started = time.monotonic()
         try:
-            worker.child = self.family.bear(worker)
+            worker.child = self._fork(worker)
         except OSError as exc:
-            log.warning("worker %d could not be forked: %s", worker.number, exc)
+            log().warning("worker %d could not be forked: %s", worker.number, exc)
             self._start_later(worker)
             return
-        log.info("worker %d started pid=%d", worker.number, worker.child.pid)
+        log().info("worker %d started pid=%d", worker.number, worker.child.pid)
+
+    def _fork(self, worker: Worker) -> Child:
+        worker.slot = self._board.take()
+        try:
+            child = self.family.bear(worker)
+        except OSError:
+            self._board.give_back(worker.slot)
+            raise
+        self._slots[child] = worker.slot
+        return child
 
     def _start_later(self, worker: Worker) -> None:
         doublings = min(worker.deaths, MOST_DOUBLINGS)
@@ -144,7 +196,7 @@ class Supervisor(Reactor):
             return
         old, worker.old = worker.old, None
         if old is not None:
-            log.info("worker %d retires pid=%d", worker.number, old.pid)
+            log().info("worker %d retires pid=%d", worker.number, old.pid)
             self.family.retire(old)
         if self._to_replace and self._to_replace[0] is worker:
             self._to_replace.popleft()
@@ -154,8 +206,9 @@ class Supervisor(Reactor):
 
     def _worker_ended(self, child: Child, how: Ended) -> None:
         worker = child.what
+        self._board.give_back(self._slots.pop(child))
         orderly = how == Ended(0, 0)
-        log.log(
+        log().log(
             logging.INFO if orderly else logging.WARNING,
             "worker %d ended pid=%d %s",
             worker.number,

@@ -14,7 +14,6 @@ Must not know sockets, transports or endpoints.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 import ssl
 import stat
@@ -23,8 +22,7 @@ from collections.abc import Mapping
 
 from jackfield.endpoint import printable
 from jackfield.errors import UsageError
-
-log = logging.getLogger("jackfield")
+from jackfield.log import log
 
 CERTIFICATE: t.Final = b"-----BEGIN CERTIFICATE-----"
 PRIVATE_KEY: t.Final = b"PRIVATE KEY-----"
@@ -192,7 +190,7 @@ def _warn_if_open(key: str) -> None:
     mode = stat.S_IMODE(os.stat(key).st_mode)
     if os.name == "posix" and mode & 0o027:
         whoever = "others may read" if mode & 0o004 else "others may replace"
-        log.warning("%s: %s this private key (mode %o); chmod 600 it", _shown(key), whoever, mode)
+        log().warning("%s: %s this private key (mode %o); chmod 600 it", _shown(key), whoever, mode)
 
 
 def _require_valid_now(context: ssl.SSLContext, path: str) -> None:

@@ -9,7 +9,7 @@ from tests.bus.wires import House, Process
 
 from jackfield import replicated
 from jackfield.bus.hub import Hub
-from jackfield.bus.messages import LOSS, NUMBER, encode
+from jackfield.bus.messages import LOSS, NUMBER, Question, encode
 from jackfield.errors import LagError, ProtocolViolation, UsageError
 from jackfield.wire.frames import encode_frame
 
@@ -214,3 +214,25 @@ def test_one_that_is_too_far_behind_is_given_up_at_once(house: House) -> None:
     worker = house.bear()
     worker.hub_link.closing(LagError("64 MiB behind"))
     assert worker.far.aborted
+
+
+def test_a_question_is_answered_beside_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(monkeypatch)
+    try:
+        first, second = house.bear(), house.bear()
+        heard: list[tuple[int, bytes]] = []
+        monkeypatch.setattr(house.hub, "_answered", lambda *answer: heard.append(answer))
+        for process in (first, second):
+            answer = b"%d has " % process.number
+            monkeypatch.setattr(
+                process.link, "_asked", lambda asked, answer=answer: answer + b"%d %d" % asked[1:]
+            )
+        house.hub.ask(second.number, Question(7, 1, 5))
+        house.hub.ask(99, Question(8, 1, 5))  # nobody
+        for process in (first, second):
+            process.down()
+            process.up()
+        assert heard == [(7, b"%d has 1 5" % second.number)]
+        assert house.told == first.told == second.told == []
+    finally:
+        house.close()

@@ -63,3 +63,28 @@ def test_the_largest_operation_fits_behind_an_almost_full_frame(
     assert len(encode(0, bytes(10))) == 18
     with pytest.raises(TooLong, match="11 bytes; between processes it has at most 10"):
         encode(0, bytes(11))
+
+
+numbers = st.integers(0, 2**32 - 1)
+
+
+@given(numbers, numbers, numbers, st.binary(max_size=40))
+def test_a_question_and_its_answer(number: int, topic: int, part: int, data: bytes) -> None:
+    question = messages.Question(number, topic, part)
+    frame = messages.encode_question(question)
+    assert frame.startswith(messages.QUESTION)
+    assert messages.decode_question(frame) == question
+    answer = messages.encode_answer(number, data)
+    assert answer.startswith(messages.QUESTION)
+    assert messages.decode_answer(answer) == (number, data)
+
+
+def test_a_question_or_an_answer_that_is_cut() -> None:
+    frame = messages.encode_question(messages.Question(1, 2, 3))
+    for cut in range(len(messages.QUESTION), len(frame)):
+        with pytest.raises(ProtocolViolation, match="a question"):
+            messages.decode_question(frame[:cut])
+    answer = messages.encode_answer(1, b"")
+    for cut in range(len(messages.QUESTION), len(answer)):
+        with pytest.raises(ProtocolViolation, match="an answer"):
+            messages.decode_answer(answer[:cut])

@@ -18,30 +18,23 @@ from tests.support import drain, fill, receive, receive_all, until
 from jackfield import limits
 from jackfield.address import Address
 from jackfield.errors import DeadlineError, ServerStopping, UsageError
-from jackfield.kernel.sockets import Listener
 from jackfield.wire.lines import LineProtocol
 
 
-class FailingListener:
-    """A listening socket whose ``accept`` first fails with each of ``failures``."""
+class FailingAccept:
+    """In an acceptor's place of ``accept``: it fails with each of ``failures`` first."""
 
-    def __init__(self, sock: socket.socket, failures: list[int]) -> None:
-        self._sock = sock
+    def __init__(self, accept: t.Callable[[], t.Any], failures: list[int]) -> None:
+        self._accept = accept
         self.failures = failures
         self.tries = 0
 
-    def accept(self) -> t.Any:
+    def __call__(self) -> t.Any:
         self.tries += 1
         if self.failures:
             number = self.failures.pop(0)
             raise OSError(number, os.strerror(number))
-        return self._sock.accept()
-
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    def close(self) -> None:
-        self._sock.close()
+        return self._accept()
 
 
 class Line(LineProtocol):
@@ -762,17 +755,15 @@ def _references(data: bytes) -> int:
     return sys.getrefcount(data)
 
 
-def _failing(running: Running, failures: list[int]) -> FailingListener:
+def _failing(running: Running, failures: list[int]) -> FailingAccept:
     """From now on the first listener's ``accept`` fails with each of ``failures``, then works."""
 
-    def put() -> FailingListener:
+    def put() -> FailingAccept:
         (acceptor,) = running.engine._acceptors
-        listener: Listener = acceptor.listener
-        fake = FailingListener(listener.sock, failures)
-        listener.sock = fake  # type: ignore[assignment]
+        fake = acceptor.accept = FailingAccept(acceptor.accept, failures)
         return fake
 
-    fake: FailingListener = running.call(put)
+    fake: FailingAccept = running.call(put)
     return fake
 
 

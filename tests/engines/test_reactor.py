@@ -52,6 +52,10 @@ class TestEpoll(ReactorSuite):
     name = "epoll"
 
 
+class TestNative(ReactorSuite):
+    name = "native"
+
+
 @pytest.mark.parametrize("name", engines.NAMES)
 def test_which_were_tested(name: str) -> None:
     """A line for each that this system lacks, instead of a hundred."""

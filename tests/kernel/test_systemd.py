@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from tests.certificates import certificates, needs_openssl
 from tests.cli.process import JACKFIELD, Serving, run
-from tests.outside.programs import need
+from tests.outside.programs import Program, need
 from tests.support import PATIENCE, receive, until
 
 from jackfield.address import resolve
@@ -30,11 +30,18 @@ from jackfield.services.echo import Echo
 # --- endpoints ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("text", "name"), [("systemd:", ""), ("systemd:web", "web")])
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        *[("systemd:", ""), ("systemd:?tls=1", "")],
+        *[("systemd:web", "web"), ("systemd:web?tls=0", "web")],
+    ],
+)
 def test_the_endpoint(text: str, name: str) -> None:
     endpoint = Endpoint.parse(text)
     assert (endpoint.scheme, endpoint.name) == ("systemd", name)
     assert str(endpoint) == text
+    assert endpoint.tls == text.endswith("tls=1")
 
 
 @pytest.mark.parametrize(
@@ -328,6 +335,87 @@ def test_sockets_by_name(short_directory: Path) -> None:
     finally:
         for sock in listeners:
             sock.close()
+
+
+@needs_openssl
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_tls_on_one_of_the_sockets(workers: str) -> None:
+    """Encrypted is what the endpoint says, by its name; s_client is the peer."""
+    listeners = [high(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+    plain, secure = (listener.getsockname()[1] for listener in listeners)
+    pair = certificates().issue("127.0.0.1")
+    options = ("--tls-cert", pair.certificate, "--tls-key", pair.key, "--workers", workers)
+    endpoints = ("systemd:plain", "systemd:secure?tls=1")
+    command = ("serve", "echo", *endpoints, *options, "--log-level", "warning")
+    try:
+        with launch(*command, sockets=listeners, names="plain:secure") as service:
+            service.expect(rf"listening tcp://127\.0\.0\.1:{plain} fd=3 .*")
+            service.expect(rf"listening tls://127\.0\.0\.1:{secure} fd=4 .*")
+            with service.connect(plain) as client:
+                client.sendall(b"hello")
+                assert receive(client, 5) == b"hello"
+            with Program(*s_client(f"127.0.0.1:{secure}")) as peer:
+                peer.type("hello")
+                assert peer.read_to("hello")[-1] == "hello"
+            assert service.terminate() == 0
+    finally:
+        for sock in listeners:
+            sock.close()
+
+
+def s_client(where: str) -> tuple[str, ...]:
+    """``where``: host and port, or the path of a Unix socket."""
+    need("openssl")
+    return (
+        *("openssl", "s_client", "-unix" if where.startswith("/") else "-connect", where),
+        *("-CAfile", certificates().authority, "-verify_ip", "127.0.0.1"),
+        *("-verify_return_error", "-quiet"),
+    )
+
+
+@needs_openssl
+def test_tls_on_inherited_descriptors(short_directory: Path) -> None:
+    """IPv4, and a Unix socket, which has no endpoint of its own with TLS."""
+    path = short_directory / "secure"
+    unix = socket.socket(socket.AF_UNIX)
+    unix.bind(str(path))
+    unix.listen(1)
+    pair = certificates().issue("127.0.0.1")
+    options = ("--tls-cert", pair.certificate, "--tls-key", pair.key)
+    with high(unix) as first, high(socket.create_server(("127.0.0.1", 0))) as second:
+        port = second.getsockname()[1]
+        numbers = (first.fileno(), second.fileno())
+        endpoints = [f"fd://{fd}?tls=1" for fd in numbers]
+        with Serving("serve", "echo", *endpoints, *options, pass_fds=numbers) as service:
+            service.expect(rf"listening unix:{re.escape(str(path))}\?tls=1 fd=.*")
+            service.expect(rf"listening tls://127\.0\.0\.1:{port} fd=.*")
+            for where in (str(path), f"127.0.0.1:{port}"):
+                with Program(*s_client(where)) as peer:
+                    peer.type("hello")
+                    assert peer.read_to("hello")[-1] == "hello"
+            assert service.terminate() == 0
+            assert path.is_socket()
+
+
+@needs_openssl
+def test_tls_is_not_for_datagrams() -> None:
+    pair = certificates().issue("127.0.0.1")
+    options = ("--tls-cert", pair.certificate, "--tls-key", pair.key)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        fd = sock.fileno()
+        with Serving("serve", "echo", f"fd://{fd}?tls=1", *options, pass_fds=(fd,)) as service:
+            assert service.ended() == 2
+            assert service.said == [
+                f"jackfield: fd://{fd}: is a datagram socket, and TLS is for streams"
+            ]
+
+
+@pytest.mark.parametrize("endpoint", ["systemd:?tls=1", "fd://3?tls=1"])
+def test_tls_wants_a_certificate(endpoint: str) -> None:
+    said = run("serve", "echo", endpoint)
+    assert said.returncode == 2
+    assert said.stderr.startswith(f"jackfield: {endpoint}: needs a certificate; give --tls-cert ")
 
 
 def test_the_watchdog_of_a_service(manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:

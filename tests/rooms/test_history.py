@@ -31,8 +31,10 @@ def test_one_message_larger_than_everything() -> None:
     history.add(b"small")
     history.add(bytes(101))
     assert history.last() == []
+    assert history.size == 0
     history.add(b"again")
     assert history.last() == [(b"again", None)]
+    assert history.size == 5
 
 
 def test_what_is_kept_by_default_is_bounded() -> None:

@@ -320,6 +320,31 @@ def test_wants_of_strangers_are_not_kept() -> None:
     assert room._wants == {}
 
 
+def test_who_lags_now_and_by_how_much() -> None:
+    room, engine, (quick, slow) = a_room(2, soft_limit=3, name="lobby")
+    slow.reads = False
+    room.publish(b"four")
+    engine.end_all()
+    assert (room.name, room.lagging()) == ("lobby", {slow: 4})
+    slow.read_on()
+    assert room.lagging() == {}
+    assert quick.stream == slow.stream
+
+
+def test_the_rooms_of_an_engine() -> None:
+    room, engine, members = a_room(1)
+    other, elsewhere, _ = a_room(1)
+    unused = Room()
+    assert room_module.of_engine(engine) == [room]
+    assert room_module.of_engine(elsewhere) == [other]
+    room.leave(members[0])
+    assert room_module.of_engine(engine) == [room]  # it had some
+    number = id(unused)
+    assert number in room_module._rooms
+    del unused
+    assert number not in room_module._rooms
+
+
 def test_history_for_who_joins() -> None:
     room, engine, (member,) = a_room(1, history=2)
     for number in range(3):

@@ -343,6 +343,7 @@ def test_the_client_is_who_the_header_names(
     assert running.call(behind[0].transport.get_extra_info, "peername") == CLIENT
     client.close()
     assert running.reasons() == ["eof"]
+    until(lambda: len(caplog.messages) == 3)  # the log is told after the witness
     fd = int(caplog.messages[0].split("fd=")[1].split()[0])
     assert caplog.messages == [
         f"connected fd={fd} peer={via}",

@@ -64,7 +64,7 @@ class HandTransport(BaseTransport):
         self.waiting = b""
         self.jammed = False
         self.reading = True
-        self.told = False
+        self.told = self.write_closed = False
         self.ended: list[tuple[str, BaseException | None]] = []
 
     def write(self, data: bytes) -> None:
@@ -323,6 +323,63 @@ def test_the_peer_half_closes(wires: Wires) -> None:
     wire.transport.close()
     assert wire.to_client() == b"the rest"
     assert wire.protocol.names() == ["made", "eof"]
+
+
+def stalled(wires: Wires) -> Wire:
+    """The peer reads nothing, the protocol was told to pause; then the peer speaks."""
+    wire = wires().shake_hands()
+    wire.raw.jammed = True
+    wire.transport.write(bytes(limits.HIGH_WATER * 2))
+    assert wire.protocol.names() == ["made", "pause"]
+    wire.say(b"request")
+    assert wire.protocol.data == b""
+    return wire
+
+
+def test_what_comes_while_writing_pauses_comes_behind_resume(wires: Wires) -> None:
+    wire = stalled(wires)
+    while "resume" not in wire.protocol.names():
+        wire.raw.drain()
+    wire.engine.settle()
+    assert wire.protocol.names() == ["made", "pause", "resume", "data"]
+
+
+def test_a_raw_transport_that_reads_before_it_tells_that_it_drained(wires: Wires) -> None:
+    wire = stalled(wires)
+    wire.raw.jammed = False
+    wire.raw.waiting = b""
+    wire.say(b", and more")
+    assert wire.protocol.names() == ["made", "pause", "resume", "data"]
+    assert wire.protocol.data == b"request, and more"
+    wire.raw.drain()
+    wire.engine.settle()
+    assert wire.protocol.names() == ["made", "pause", "resume", "data"]
+
+
+def test_an_end_while_writing_pauses_comes_behind_resume(wires: Wires) -> None:
+    wire = stalled(wires)
+    wire.client.close_notify()
+    wire.to_server()
+    assert wire.layer.eof_received() is True
+    while "resume" not in wire.protocol.names():
+        wire.raw.drain()
+    wire.engine.settle()
+    assert wire.protocol.names() == ["made", "pause", "resume", "data", "eof"]
+
+
+def test_a_broken_write_does_not_end_reading(wires: Wires) -> None:
+    wire = stalled(wires)
+    wire.raw.write_closed = True
+    wire.raw.waiting = b""
+    wire.say(b", and more")
+    assert wire.protocol.data == b"request, and more"
+
+
+def test_what_came_before_the_connection_was_lost_is_read(wires: Wires) -> None:
+    wire = stalled(wires)
+    wire.layer.connection_lost(BrokenPipeError())
+    assert wire.protocol.names() == ["made", "pause", "data", "lost"]
+    assert isinstance(wire.protocol.await_lost(), BrokenPipeError)
 
 
 def test_an_end_without_close_notify_is_an_error(wires: Wires) -> None:

@@ -7,9 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jackfield import limits
+from jackfield import _native, limits
 from jackfield.errors import UsageError
-from jackfield.wire.lines import TOO_LONG, LineProtocol, LineSplitter
+from jackfield.wire import lines
+from jackfield.wire.lines import TOO_LONG, LineProtocol, PureLineSplitter
+
+
+@pytest.fixture(params=["pure", "compiled"], autouse=True, scope="module")
+def _twin(request: pytest.FixtureRequest) -> t.Iterator[None]:
+    """Everything here holds for both."""
+    compiled = lines.LineSplitter
+    if request.param == "pure":
+        lines.LineSplitter = PureLineSplitter  # type: ignore[assignment, misc]
+    elif compiled is PureLineSplitter:
+        pytest.skip(f"compiled lines: {_native.missing('lines')}")
+    yield
+    lines.LineSplitter = compiled  # type: ignore[misc]
+
 
 CASES = [
     (b"one\ntwo\n", [b"one", b"two"]),
@@ -34,7 +48,7 @@ CASES = [
 
 
 def lines_of(chunks: t.Iterable[bytes], limit: int = 8) -> list[bytes | None]:
-    splitter = LineSplitter(limit)
+    splitter = lines.LineSplitter(limit)
     return [line for chunk in chunks for line in splitter.feed(chunk)]
 
 
@@ -90,7 +104,7 @@ def test_any_chunks_give_the_lines_of_the_definition(chunks: list[bytes], limit:
 
 @given(st.lists(telnet_bytes, max_size=8), st.integers(1, 9))
 def test_no_more_than_the_limit_is_held(chunks: list[bytes], limit: int) -> None:
-    splitter = LineSplitter(limit)
+    splitter = lines.LineSplitter(limit)
     for chunk in chunks:
         for line in splitter.feed(chunk):
             assert line is None or len(line) <= limit
@@ -98,7 +112,7 @@ def test_no_more_than_the_limit_is_held(chunks: list[bytes], limit: int) -> None
 
 
 def test_too_long_is_told_when_the_limit_is_passed_and_only_once() -> None:
-    splitter = LineSplitter(4)
+    splitter = lines.LineSplitter(4)
     assert splitter.feed(b"1234") == []
     assert splitter.feed(b"5") == [TOO_LONG]
     for _ in range(100):
@@ -108,7 +122,7 @@ def test_too_long_is_told_when_the_limit_is_passed_and_only_once() -> None:
 
 
 def test_a_return_at_the_limit_is_not_yet_too_long() -> None:
-    splitter = LineSplitter(4)
+    splitter = lines.LineSplitter(4)
     assert splitter.feed(b"1234\r") == []
     assert splitter.feed(b"") == []
     assert splitter.pending == 5
@@ -118,7 +132,7 @@ def test_a_return_at_the_limit_is_not_yet_too_long() -> None:
 
 
 def test_finish_gives_the_line_without_an_end() -> None:
-    splitter = LineSplitter(8)
+    splitter = lines.LineSplitter(8)
     assert splitter.finish() == []
     splitter.feed(b"one\ntwo")
     assert splitter.pending == 3
@@ -129,7 +143,7 @@ def test_finish_gives_the_line_without_an_end() -> None:
 
 
 def test_finish_does_not_tell_a_long_line_twice() -> None:
-    splitter = LineSplitter(4)
+    splitter = lines.LineSplitter(4)
     assert splitter.feed(b"123456\r") == [TOO_LONG]
     assert splitter.finish() == []
     assert splitter.feed(b"new\n") == [b"new"]
@@ -137,7 +151,7 @@ def test_finish_does_not_tell_a_long_line_twice() -> None:
 
 def test_a_limit_below_one_byte_is_refused() -> None:
     with pytest.raises(UsageError, match="line limit 0"):
-        LineSplitter(0)
+        lines.LineSplitter(0)
 
 
 class Lines(LineProtocol):

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from jackfield import replicated
 from jackfield.bus.link import HubLink, deliver
-from jackfield.bus.messages import decode, encode, encode_loss
+from jackfield.bus.messages import Question, decode, encode, encode_loss
 from jackfield.errors import UsageError
 from jackfield.rooms.room import Room
 from jackfield.wire.frames import encode_frame
@@ -31,25 +31,36 @@ LINK_PATIENCE: t.Final = 0.5
 of that; one that is stopped must not stop all."""
 
 
+def require_none() -> None:
+    """Raises ``UsageError`` where a hub is at work in this process."""
+    if replicated.connected():
+        raise UsageError(
+            "a server with several processes is running in this process already; "
+            "run one, or start a program for each"
+        )
+
+
 class Hub:
     """Orders and distributes. It is the parent's own ``replicated.Bus``.
 
     ``lost(process)`` is called when a worker's link has ended, after its loss was published;
-    ``ready(process)`` when it says that it serves. Raises ``UsageError`` where another hub is at
-    work in this process.
+    ``ready(process)`` when it says that it serves; ``answered(number, data)`` when it answers a
+    question. Raises ``UsageError`` where another hub is at work in this process.
     """
 
-    def __init__(self, lost: Callable[[int], object], ready: Callable[[int], object]) -> None:
+    def __init__(
+        self,
+        lost: Callable[[int], object],
+        ready: Callable[[int], object],
+        answered: Callable[[int, bytes], object] = lambda number, data: None,
+    ) -> None:
         self._lost = lost
         self._ready = ready
+        self._answered = answered
         self._room = Room(soft_limit=LINK_LAG // 2, hard_limit=LINK_LAG, shared=False)
         self._links: dict[int, HubLink] = {}  # by process number
         self._waited_for: dict[HubLink, t.Any] = {}  # who is behind, and the end of our patience
-        if replicated.connected():
-            raise UsageError(
-                "a server with several processes is running in this process already; "
-                "run one, or start a program for each"
-            )
+        require_none()
         replicated.connect(self, 0)
 
     def link(self, process: int) -> HubLink:
@@ -78,9 +89,19 @@ class Hub:
         if link is not None:
             link.retire()
 
+    def ask(self, process: int, question: Question) -> None:
+        """Have a worker answer; where it is gone, nobody does. Outside of the order."""
+        link = self._links.get(process)
+        if link is not None:
+            link.ask(question)
+
     def link_ready(self, link: HubLink) -> None:
         """A worker serves."""
         self._ready(link.process)
+
+    def link_answered(self, number: int, data: bytes) -> None:
+        """A worker has answered."""
+        self._answered(number, data)
 
     def link_lost(self, link: HubLink) -> None:
         """A worker is gone."""

@@ -13,7 +13,21 @@ import typing as t
 from collections.abc import Callable
 
 from jackfield import replicated
-from jackfield.bus.messages import FRAME_FULL, FRAME_LIMIT, LOSS, NUMBER, SIGN, decode, encode
+from jackfield.bus.messages import (
+    FRAME_FULL,
+    FRAME_LIMIT,
+    LOSS,
+    NUMBER,
+    QUESTION,
+    SIGN,
+    Question,
+    decode,
+    decode_answer,
+    decode_question,
+    encode,
+    encode_answer,
+    encode_question,
+)
 from jackfield.errors import JackfieldError
 from jackfield.wire.frames import FrameProtocol
 
@@ -53,7 +67,8 @@ class Link(LinkEnd):
 
     ``lost`` is called when the hub is gone: without it nothing can be said any more; ``retired``
     when the hub wants this worker to end once its clients have left; ``full(True)`` when the hub
-    does not keep up, ``full(False)`` when it does again.
+    does not keep up, ``full(False)`` when it does again; ``asked`` with each question of the hub's,
+    and returns the answer.
     """
 
     def __init__(
@@ -61,10 +76,12 @@ class Link(LinkEnd):
         lost: Callable[[], object],
         retired: Callable[[], object] = lambda: None,
         full: Callable[[bool], object] = lambda full: None,
+        asked: Callable[[Question], bytes] = lambda question: b"",
     ) -> None:
         self._lost = lost
         self._retired = retired
         self._full = full
+        self._asked = asked
         self._gathered: list[bytes] = []
         self._size = 0
 
@@ -94,6 +111,9 @@ class Link(LinkEnd):
     def frame_received(self, payload: bytes) -> None:
         if payload == SIGN:
             self._retired()
+        elif payload.startswith(QUESTION):
+            question = decode_question(payload)
+            self.send_frame(encode_answer(question.number, self._asked(question)))
         else:
             deliver(decode(payload))
 
@@ -124,6 +144,9 @@ class LinkOwner(t.Protocol):
     def link_behind(self, link: HubLink, behind: bool) -> None:
         """The worker does not keep up with what it is told, or does again."""
 
+    def link_answered(self, number: int, data: bytes) -> None:
+        """The worker answers a question."""
+
     def link_lost(self, link: HubLink) -> None:
         """The link has ended, and so has its worker."""
 
@@ -140,9 +163,15 @@ class HubLink(LinkEnd):
         """Have the worker end once its clients have left."""
         self.send_frame(SIGN)
 
+    def ask(self, question: Question) -> None:
+        """Have the worker answer: ``LinkOwner.link_answered``."""
+        self.send_frame(encode_question(question))
+
     def frame_received(self, payload: bytes) -> None:
         if payload == SIGN:
             self._owner.link_ready(self)
+        elif payload.startswith(QUESTION):
+            self._owner.link_answered(*decode_answer(payload))
         else:
             self._owner.received(payload)
 

@@ -5,6 +5,9 @@ one behind the other, each as: topic (4 bytes, signed), length (4 bytes), that m
 is the loss of a process; its four bytes are the process number. A frame of nothing is a sign: from
 a worker "I am ready", to a worker "retire".
 
+Beside the order, a frame whose topic is -2 is a question of the hub's (``Question``), or the answer
+to it: the question's number, and bytes that mean nothing here.
+
 A whole frame is looked at before any of it is applied: of a broken one nothing is.
 """
 
@@ -20,6 +23,21 @@ LOSS: t.Final = -1
 NUMBER: t.Final = struct.Struct("!I")
 
 SIGN: t.Final = b""
+
+QUESTION: t.Final = struct.pack("!i", -2)
+"""What a question or an answer begins with."""
+
+
+class Question(t.NamedTuple):
+    """Part ``part`` (0, 1, ...) of what there is to say about ``topic``, as the ``number``-th
+    question."""
+
+    number: int
+    topic: int
+    part: int
+
+
+QUESTION_BODY: t.Final = struct.Struct("!III")
 
 OPERATION_LIMIT: t.Final = 16 * 1024 * 1024
 """Bytes of an operation. Processes trust each other; a bound turns a mistake into an error instead
@@ -62,3 +80,29 @@ def decode(frame: bytes) -> list[tuple[int, bytes]]:
         operations.append((topic, frame[at : at + size]))
         at += size
     return operations
+
+
+def encode_question(question: Question) -> bytes:
+    """A frame to a worker."""
+    return QUESTION + QUESTION_BODY.pack(*question)
+
+
+def decode_question(frame: bytes) -> Question:
+    """A frame from the hub that begins with QUESTION. Raises ``ProtocolViolation``."""
+    if len(frame) != len(QUESTION) + QUESTION_BODY.size:
+        raise ProtocolViolation(f"a question between processes of {len(frame)} bytes")
+    return Question._make(QUESTION_BODY.unpack_from(frame, len(QUESTION)))
+
+
+def encode_answer(number: int, data: bytes) -> bytes:
+    """A frame to the hub; ``data`` is at most OPERATION_LIMIT bytes."""
+    return QUESTION + NUMBER.pack(number) + data
+
+
+def decode_answer(frame: bytes) -> tuple[int, bytes]:
+    """A frame from a worker that begins with QUESTION: the question's number, and what was said.
+    Raises ``ProtocolViolation``."""
+    start = len(QUESTION) + NUMBER.size
+    if len(frame) < start:
+        raise ProtocolViolation("an answer between processes is cut off")
+    return NUMBER.unpack_from(frame, len(QUESTION))[0], frame[start:]

@@ -14,6 +14,10 @@ from jackfield import limits
 from jackfield.kernel.sockets import Listener
 from jackfield.pollers.base import READ
 
+Accept: t.TypeAlias = Callable[[], tuple[socket.socket, t.Any] | None]
+"""What accepts one connection: its socket, and its peer's address. Nobody waits: None, or
+``BlockingIOError``."""
+
 GONE_ALREADY = frozenset(
     number
     for name in (
@@ -44,13 +48,17 @@ class AcceptorOwner(t.Protocol):
 class Acceptor:
     """One listener and the factory of its protocols."""
 
-    __slots__ = ("_closed", "_engine", "_held_back", "_paused", "factory", "fd", "listener")
+    __slots__ = (
+        *("_closed", "_engine", "_held_back", "_paused"),
+        *("accept", "factory", "fd", "listener"),
+    )
 
     def __init__(
         self, engine: AcceptorOwner, listener: Listener, factory: Callable[[], t.Any]
     ) -> None:
         self._engine = engine
         self.listener = listener
+        self.accept: Accept = listener.sock.accept
         self.factory = factory
         self.fd = listener.sock.fileno()
         self._paused = False  # after a failure
@@ -65,13 +73,13 @@ class Acceptor:
     def on_ready(self, _flags: int) -> None:
         """Take a bounded burst, so that those already served are not kept waiting."""
         for _ in range(limits.ACCEPT_BURST):
-            if not self._watched or not self._accept_one():
+            if self._closed or self._held_back or self._paused or not self._accept_one():
                 return
 
     def _accept_one(self) -> bool:
         """Accept one connection; False when there is none, or accepting pauses."""
         try:
-            sock, peername = self.listener.sock.accept()
+            accepted = self.accept()
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as exc:
@@ -81,7 +89,9 @@ class Acceptor:
             # backlog, and a level-triggered poller would report them without end.
             self._pause(exc)
             return False
-        self._engine.accepted(self, sock, peername)
+        if accepted is None:
+            return False
+        self._engine.accepted(self, *accepted)
         return True
 
     def hold_back(self, hold: bool) -> None:

@@ -20,7 +20,6 @@ Must not know what protocols say, nor streams.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import threading
 import typing as t
@@ -33,8 +32,7 @@ from jackfield.engines.reactor import Reactor
 from jackfield.engines.timers import Timer
 from jackfield.errors import JackfieldError, UsageError
 from jackfield.instrument import Instrument
-
-log = logging.getLogger("jackfield")
+from jackfield.log import log
 
 
 def new_loop(name: str) -> asyncio.AbstractEventLoop:
@@ -233,7 +231,7 @@ class AsyncioEngine(Reactor):
             patience = asyncio.wait(tasks, timeout=limits.TASK_END)
             _, left = self._loop.run_until_complete(patience)
             if left:
-                log.warning(
+                log().warning(
                     "tasks left behind, as they do not heed their cancellation: %d", len(left)
                 )
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())

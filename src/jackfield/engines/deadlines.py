@@ -25,7 +25,7 @@ class Clock(t.Protocol):
 class Deadlines:
     """The deadlines of one engine's connections."""
 
-    __slots__ = ("_clock", "_idle", "_idle_timers", "_login", "_login_timers")
+    __slots__ = ("_clock", "_idle", "_idle_timers", "_login", "_login_timers", "any")
 
     def __init__(self, options: Options, clock: Clock) -> None:
         self._idle = options.idle_timeout
@@ -33,6 +33,7 @@ class Deadlines:
         self._clock = clock
         self._idle_timers: dict[t.Any, Timer] = {}
         self._login_timers: dict[t.Any, Timer] = {}
+        self.any = bool(self._idle or self._login)
 
     def start(self, transport: t.Any) -> None:
         """The connection begins now."""

@@ -8,7 +8,6 @@ children serve.
 from __future__ import annotations
 
 import itertools
-import logging
 import signal
 import socket
 import typing as t
@@ -17,12 +16,12 @@ from collections.abc import Callable
 from jackfield import replicated
 from jackfield.bus.hub import Hub
 from jackfield.bus.link import Link
+from jackfield.bus.messages import Question
 from jackfield.engines.reactor import Reactor
+from jackfield.engines.view import Afar, Answers, Heard
 from jackfield.kernel import processes
 from jackfield.kernel.processes import Ended
 from jackfield.kernel.signals import handling
-
-log = logging.getLogger("jackfield")
 
 REAP_EVERY: t.Final = 0.02
 """Seconds between looks at a child whose link has ended: the kernel closes a process's descriptors
@@ -30,6 +29,16 @@ a moment before it can be reaped."""
 
 REAP_TRIES: t.Final = 250
 """Looks before such a child is killed: five seconds. Without a link it serves nobody."""
+
+ANSWER_WITHIN: t.Final = 1.0
+"""Seconds in which a child says how it does: many times its longest tick. One that is stopped must
+not keep who asks from hearing of the others."""
+
+LARGEST_NUMBER: t.Final = 2**32 - 1
+"""Of a question; after some billions they begin anew."""
+
+KILL_AFTER: t.Final = 2.0
+"""Seconds beyond the drain that a child has before it is killed."""
 
 
 class Child:
@@ -66,7 +75,9 @@ class Family:
         self._drain = drain
         self._numbers = itertools.count(1)
         self._children: dict[int, Child] = {}
-        self._hub = Hub(self._link_lost, self._link_ready)
+        self._hub = Hub(self._link_lost, self._link_ready, self._answered)
+        self._questions = itertools.count(1)
+        self._asked: dict[int, tuple[Heard, t.Any]] = {}  # whom to tell, and until when
 
     def __len__(self) -> int:
         return len(self._children)
@@ -93,7 +104,8 @@ class Family:
         ours.close()
         self._reactor.abandon()
         engine = self._make_engine(child.what)
-        link = Link(lambda: engine.stop(0), engine.retire, engine.hold_clients)
+        answers = Answers(engine)
+        link = Link(lambda: engine.stop(0), engine.retire, engine.hold_clients, answers)
         replicated.connect(link, child.process)
         engine.add_link(theirs, link)
         engine.call_soon(link.say_ready)
@@ -117,6 +129,31 @@ class Family:
             processes.wait(child.pid)
         self._children.clear()
         self._hub.close()
+
+    # --- what the children tell of themselves ------------------------------------------------
+
+    def sources(self) -> list[Afar]:
+        """The children, to be asked how they do."""
+        return [Afar(self, child.process, child.pid) for child in self._children.values()]
+
+    def new_stream(self) -> int:
+        """A number for what is asked for in several parts."""
+        return next(self._questions) & LARGEST_NUMBER
+
+    def ask(self, process: int, topic: int, stream: int, part: int, heard: Heard) -> None:
+        """Ask a child; ``heard`` is called later, with None if it does not answer in time."""
+        timer = self._reactor.call_later(ANSWER_WITHIN, self._answered, stream, None)
+        self._asked[stream] = heard, timer
+        self._hub.ask(process, Question(stream, topic, part))
+
+    def _answered(self, stream: int, data: bytes | None) -> None:
+        asked = self._asked.pop(stream, None)
+        if asked is not None:  # else it is too late
+            heard, timer = asked
+            timer.cancel()
+            heard(data)
+
+    # --- links -------------------------------------------------------------------------------
 
     def _link_ready(self, process: int) -> None:
         self._ready(self._children[process])

@@ -7,7 +7,7 @@ protocols say.
 
 from __future__ import annotations
 
-import logging
+import itertools
 import signal
 import socket
 import typing as t
@@ -16,18 +16,20 @@ from collections.abc import Callable, Sequence
 from jackfield import pollers
 from jackfield.address import format_sockaddr
 from jackfield.engines.base import Options
-from jackfield.engines.family import Child, Family
+from jackfield.engines.family import KILL_AFTER, Child, Family
 from jackfield.engines.reactor import Reactor
+from jackfield.engines.scoreboard import BoardCounts, Scoreboard
+from jackfield.engines.view import Afar
 from jackfield.errors import ServerStopping, UsageError, reason_of
 from jackfield.instrument import Instrument
 from jackfield.kernel.processes import Ended
-
-log = logging.getLogger("jackfield")
+from jackfield.log import log
 
 
 class Client(t.NamedTuple):
-    """What a child serves."""
+    """What a child serves. ``number``: none of those before has the same."""
 
+    number: int
     sock: socket.socket
     peername: t.Any
     factory: Callable[[], t.Any]
@@ -41,6 +43,10 @@ class ForkEngine(Reactor):
     ) -> None:
         super().__init__(pollers.make(pollers.best()), options, instruments)
         self._family: Family | None = None
+        self._numbers = itertools.count(1)
+        # Only a child hears from a proxy whom it speaks for: so there the children count.
+        count_hosts = self.options.proxies is not None and self.options.max_per_host > 0
+        self._board = Scoreboard(self.options, 1, 1) if count_hosts else None
 
     def serve_datagrams(self, sock: socket.socket, protocol_factory: Callable[[], t.Any]) -> None:
         """Refused: a datagram socket has no connections to fork for."""
@@ -50,8 +56,15 @@ class ForkEngine(Reactor):
         )
 
     def run(self) -> None:
-        """Serve until ``stop``; then every child has ended."""
-        self._family = Family(self, self._make_child, self._child_ended, drain=self.options.drain)
+        """Serve until ``stop``; then every child has ended. Raises ``UsageError`` beside another
+        server with several processes."""
+        try:
+            self._family = Family(
+                self, self._make_child, self._child_ended, drain=self.options.drain
+            )
+        except UsageError:
+            self.close()
+            raise
         try:
             super().run()
         finally:
@@ -60,11 +73,11 @@ class ForkEngine(Reactor):
     def _admit(
         self, factory: Callable[[], t.Any], sock: socket.socket, peername: t.Any
     ) -> str | None:
-        client = Client(sock, peername, factory)
+        client = Client(next(self._numbers), sock, peername, factory)
         try:
             t.cast(Family, self._family).bear(client)
         except OSError as exc:
-            log.warning("cannot fork for %s: %s", format_sockaddr(sock.family, peername), exc)
+            log().warning("cannot fork for %s: %s", format_sockaddr(sock.family, peername), exc)
             return reason_of(exc)
         self._admission.enter(peername)
         sock.close()  # the child has it
@@ -72,7 +85,11 @@ class ForkEngine(Reactor):
 
     def _make_child(self, client: Client) -> Reactor:
         """In the child: an engine with one client, that ends when the client has left."""
-        engine = Reactor(pollers.make(pollers.best()), self.options, self._instruments)
+        options = self.options
+        if self._board is not None:
+            shared = BoardCounts(self._board, client.number, None)
+            options = options.sharing(shared)
+        engine = Reactor(pollers.make(pollers.best()), options, self._instruments)
         engine.call_soon(self._serve, engine, client)  # when its link to the hub stands
         return engine
 
@@ -85,9 +102,21 @@ class ForkEngine(Reactor):
     def _child_ended(self, child: Child, how: Ended) -> None:
         self._statistics.lost += 1
         self._admission.leave(child.what.peername)
+        if self._board is not None and how != Ended(0, 0):
+            self._board.forget(child.what.number)
         if how.signal and not self._stopping:
-            log.warning("process %d ended by %s", child.pid, how)
+            log().warning("process %d ended by %s", child.pid, how)
         self._stop_when_empty()
+
+    def sources(self) -> list[Afar]:
+        """Who knows how the clients do: the children."""
+        return self._family.sources() if self._family else []
+
+    def close(self) -> None:
+        """Close every descriptor; ``run`` does it at its end."""
+        super().close()
+        if self._board is not None:
+            self._board.close()
 
     # --- stopping --------------------------------------------------------------------------
 
@@ -101,6 +130,10 @@ class ForkEngine(Reactor):
             self._stopped = True
 
     def _cut(self) -> None:
+        """The drain is over: each child cuts its client, and tells its protocol. One that cannot,
+        because a callback of its protocol does not return, is killed."""
         if self._family:
-            self._family.signal_all(signal.SIGKILL)
-        super()._cut()
+            self._family.signal_all(signal.SIGTERM)  # the second one
+            self.call_later(KILL_AFTER, super()._cut)
+        else:
+            super()._cut()

@@ -10,19 +10,17 @@ predecessor's end. Must not know sockets' meaning, connections or protocols.
 
 from __future__ import annotations
 
-import logging
 import socket
-import threading
 import time
 import typing as t
+from _thread import get_ident  # all there is to need of threading, which takes longer to load
 from collections import deque
 from collections.abc import Callable
 
 from jackfield.engines.timers import Call, Timer, Timers
 from jackfield.kernel.wakeup import Wakeup
+from jackfield.log import log
 from jackfield.pollers.base import READ, Poller
-
-log = logging.getLogger("jackfield")
 
 LONGEST_WAIT: t.Final = 86400.0
 """Seconds a poller may wait at a time: epoll and poll take 31 bits of milliseconds, which is 24
@@ -62,7 +60,7 @@ class Loop:
     def call_soon(self, callback: Callable[..., object], *args: t.Any) -> None:
         """Call in the engine's thread, in this or the next tick. Safe from any thread."""
         self._soon.append((callback, args))
-        if self._thread != threading.get_ident():
+        if self._thread != get_ident():
             self._wakeup.set()
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: t.Any) -> Timer:
@@ -90,7 +88,8 @@ class Loop:
 
     def run(self) -> None:
         """Serve until ``stop``. Afterwards every descriptor is closed."""
-        self._thread = threading.get_ident()
+        log()  # loaded now: when descriptors have run out its files could not be opened
+        self._thread = get_ident()
         try:
             self.now = self._clock()
             while not self._stopped:
@@ -107,14 +106,21 @@ class Loop:
             watcher = watcher_of(fd)
             if watcher is not None:  # else it ended earlier in this tick
                 watcher.on_ready(flags)
+        self._call_timers()
+        self._call_soon_and_bury()
+        if self._ends:
+            self._end_tick()
+
+    def _call_timers(self) -> None:
         for callback, args in self._timers.due(self.now):
             self._guarded(callback, *args)
+
+    def _call_soon_and_bury(self) -> None:
+        """Whoever is told of its end only now keeps its descriptor until the next tick."""
         graves, self._graves = self._graves, []
         self._run_soon()
         for sock in graves:
             sock.close()
-        if self._ends:
-            self._end_tick()
 
     def _patience(self) -> float | None:
         """How long the poller may wait, in seconds."""
@@ -139,7 +145,7 @@ class Loop:
         try:
             callback(*args)
         except Exception:
-            log.exception("exception in %r", callback)
+            log().exception("exception in %r", callback)
 
     def on_ready(self, _flags: int) -> None:
         """The wakeup descriptor: its only purpose was to end the wait."""

@@ -7,7 +7,6 @@ Must not know what protocols say, nor which poller it runs on.
 from __future__ import annotations
 
 import errno
-import logging
 import socket
 import time
 import typing as t
@@ -17,10 +16,11 @@ from jackfield import limits
 from jackfield.address import Address, format_sockaddr
 from jackfield.engines.acceptor import Acceptor
 from jackfield.engines.admission import Admission, count_anew
-from jackfield.engines.base import Options, Statistics
+from jackfield.engines.base import Options, Statistics, traced
 from jackfield.engines.connector import Connector
 from jackfield.engines.deadlines import Deadlines
 from jackfield.engines.loop import Loop, Watcher
+from jackfield.engines.own import OwnListeners
 from jackfield.errors import (
     DescriptorTooLarge,
     JackfieldError,
@@ -30,12 +30,11 @@ from jackfield.errors import (
 )
 from jackfield.instrument import Instrument
 from jackfield.kernel.sockets import INHERITS_OPTIONS, Listener, tune_stream
+from jackfield.log import log
 from jackfield.pollers.base import READ, Poller
-from jackfield.transports.datagram import ReactorDatagramTransport
+from jackfield.transports.base import Datagrams
 from jackfield.transports.link import LinkTransport
-from jackfield.transports.stream import NO_SIGNAL, StreamTransport
-
-log = logging.getLogger("jackfield")
+from jackfield.transports.stream import NO_SIGNAL, StreamBase, StreamTransport
 
 Factory: t.TypeAlias = Callable[[], t.Any]
 
@@ -45,6 +44,12 @@ class Reactor(Loop):
 
     Everything but ``call_soon`` and ``stop`` belongs to the thread that calls ``run``.
     """
+
+    stream: t.ClassVar[type[StreamBase]] = StreamTransport
+    """What serves one connection."""
+
+    acceptor: t.ClassVar[type[Acceptor]] = Acceptor
+    """What serves one listener."""
 
     def __init__(
         self,
@@ -57,11 +62,12 @@ class Reactor(Loop):
         self.options = options or Options()
         self.max_held = self.options.max_held
         self._instruments = tuple(instruments)
-        self._statistics = Statistics()
+        self._statistics = self.options.statistics or Statistics()
         self._admission = Admission(self.options)
         self._deadlines = Deadlines(self.options, self)
         self._acceptors: list[Acceptor] = []
         self._links: set[LinkTransport] = set()  # the server's own connections
+        self._own = OwnListeners(self, self._watchers)
         self._stopping = self._retiring = self._finishing = self._holding = False
 
     # --- what an engine offers -------------------------------------------------------------
@@ -69,13 +75,22 @@ class Reactor(Loop):
     def listen(self, listener: Listener, protocol_factory: Factory) -> None:
         """Serve every connection to ``listener`` with a new protocol. The engine owns it now."""
         fd = listener.sock.fileno()
-        acceptor = Acceptor(self, listener, protocol_factory)
+        listener.sock = traced(listener.sock, self._instruments)
+        acceptor = self.acceptor(self, listener, protocol_factory)
         self._watchers[fd] = acceptor
         self._acceptors.append(acceptor)
 
+    @property
+    def datagrams(self) -> t.Any:
+        """What serves one datagram socket, loaded with the first."""
+        from jackfield.transports.datagram import ReactorDatagramTransport
+
+        return ReactorDatagramTransport
+
     def serve_datagrams(self, sock: socket.socket, protocol_factory: Factory) -> None:
         """Serve a bound datagram socket with one protocol. The engine owns the socket now."""
-        transport = ReactorDatagramTransport(self, sock, protocol_factory())
+        sock = traced(sock, self._instruments)
+        transport = self.datagrams(self, sock, protocol_factory())
         self._watchers[transport.fd] = transport
         transport.start()
 
@@ -160,6 +175,7 @@ class Reactor(Loop):
             self._statistics.accepted += 1
             return
         self._statistics.refused += 1
+        self._admission.withdraw(peername)
         peer = format_sockaddr(sock.family, peername)
         sock.close()
         for instrument in self._instruments:
@@ -170,7 +186,7 @@ class Reactor(Loop):
         try:
             protocol = factory()
         except Exception:
-            log.exception("exception in the protocol factory")
+            log().exception("exception in the protocol factory")
             return "factory"
         try:
             sock.setblocking(False)
@@ -185,21 +201,22 @@ class Reactor(Loop):
         """A connection stands: watch it, then tell its protocol. Raises what the poller raises
         for a descriptor that it cannot hold."""
         self._poller.register(sock.fileno(), READ)
-        transport = StreamTransport(self, sock, peername, protocol)
+        transport = self.stream(self, sock, peername, protocol)
         self._enter(transport)
         transport.start()
 
-    def _enter(self, transport: StreamTransport) -> None:
+    def _enter(self, transport: StreamBase) -> None:
         """Put a connection into the books; ``gone`` and ``lost`` take it out."""
         self._watchers[transport.fd] = transport
         self._admission.enter(transport.peername)
-        self._deadlines.start(transport)
+        if self._deadlines.any:
+            self._deadlines.start(transport)
         for instrument in self._instruments:
             instrument.connected(transport)
         if self._holding:
             transport.hold(True)
 
-    def add_link(self, sock: socket.socket, protocol: t.Any) -> None:
+    def add_link(self, sock: socket.socket, protocol: t.Any) -> LinkTransport:
         """Serve a connection of the server's own (to its hub, say): neither counted nor logged,
         and the last to be closed when the engine stops."""
         sock.setblocking(False)
@@ -208,20 +225,26 @@ class Reactor(Loop):
         self._watchers[transport.fd] = transport
         self._links.add(transport)
         transport.start()
+        return transport
+
+    def listen_own(self, listener: Listener, protocol_factory: Factory) -> None:
+        """Serve every connection to ``listener`` as one of the server's own, until ``run`` ends.
+        The engine owns it now."""
+        self._own.add(listener, protocol_factory)
 
     def hold_clients(self, hold: bool) -> None:
         """Read nobody but the links (who is told what clients say, and does not keep up), until
         this is called with False. Clients are written to all the while."""
         self._holding = hold
-        for client in self._clients():
+        for client in self.clients():
             client.hold(hold)
 
-    def _clients(self) -> list[StreamTransport]:
+    def clients(self) -> list[StreamBase]:
         """The connections that are not the server's own."""
         return [
             watcher
             for watcher in self._watchers.values()
-            if isinstance(watcher, StreamTransport) and not isinstance(watcher, LinkTransport)
+            if isinstance(watcher, StreamBase) and not isinstance(watcher, LinkTransport)
         ]
 
     def accept_failed(self, acceptor: Acceptor, exc: OSError) -> None:
@@ -237,6 +260,7 @@ class Reactor(Loop):
     def dialled(self, connector: Connector, sock: socket.socket, address: Address) -> None:
         """An outgoing connection stands."""
         del self._watchers[connector.fd]
+        sock = traced(sock, self._instruments)
         refusal = self._admit(connector.factory, sock, address.sockaddr)
         if refusal is not None:
             self._graves.append(sock)
@@ -248,16 +272,17 @@ class Reactor(Loop):
         if sock is not None:
             self._graves.append(sock)
 
-    def renamed(self, transport: StreamTransport, before: t.Any) -> None:
+    def renamed(self, transport: StreamBase, before: t.Any) -> None:
         """A proxy has said whom it speaks for: that host is counted from now on."""
         count_anew(transport, before, self._admission, self._statistics, self._instruments)
 
-    def lost(self, transport: StreamTransport, exc: BaseException | None, reason: str) -> None:
+    def lost(self, transport: StreamBase, exc: BaseException | None, reason: str) -> None:
         """A connection's ``connection_lost`` has been called."""
         if isinstance(transport, LinkTransport):
             return
         self._statistics.lost += 1
-        self._deadlines.stop(transport)
+        if self._deadlines.any:
+            self._deadlines.stop(transport)
         for instrument in self._instruments:
             instrument.disconnected(transport, exc, reason)
 
@@ -266,7 +291,7 @@ class Reactor(Loop):
         del self._watchers[transport.fd]
         if isinstance(transport, LinkTransport):
             self._links.discard(transport)
-        elif isinstance(transport, StreamTransport):
+        elif isinstance(transport, StreamBase):
             self._admission.leave(transport.peername)
         self._graves.append(transport.sock)
         self._stop_when_empty()
@@ -288,9 +313,9 @@ class Reactor(Loop):
 
     def _drain(self, reason: JackfieldError) -> None:
         for watcher in list(self._watchers.values()):
-            if isinstance(watcher, ReactorDatagramTransport):
+            if isinstance(watcher, Datagrams):
                 watcher.close()
-        for client in self._clients():
+        for client in self.clients():
             client.dismiss(reason)
         self._stop_when_empty()
 
@@ -311,7 +336,8 @@ class Reactor(Loop):
     def _stop_when_empty(self) -> None:
         """Of the watched, the wakeup and the links do not count; datagram sockets outlive
         neither a drain nor the last connection of an engine that retires."""
-        if (self._stopping and len(self._watchers) <= 1 + len(self._links)) or (
+        own = len(self._links) + len(self._own)
+        if (self._stopping and len(self._watchers) <= 1 + own) or (
             self._retiring and not self._admission.count
         ):
             if not self._links:
@@ -322,6 +348,7 @@ class Reactor(Loop):
                 self.call_soon(self.call_soon, self._finish_links)
 
     def _finish_links(self) -> None:
+        self._own.close()
         for link in list(self._links):
             link.dismiss(ServerStopping("no client is left"))
 
@@ -334,17 +361,18 @@ class Reactor(Loop):
         self._stopped = True
         for acceptor in self._acceptors:
             acceptor.close(most=0)
+        self._own.close()
         self._abort([w for w in self._watchers.values() if not isinstance(w, LinkTransport)])
         self._end_tick()  # what was said of those who left is gathered for the links
         self._abort(list(self._links))
         for watcher in self._watchers.values():  # those that were lingering
-            if isinstance(watcher, StreamTransport):
+            if isinstance(watcher, StreamBase):
                 watcher.sock.close()
         super().close()
 
     def _abort(self, watchers: Sequence[Watcher]) -> None:
         for watcher in watchers:
-            if isinstance(watcher, (StreamTransport, ReactorDatagramTransport)):
+            if isinstance(watcher, (StreamBase, Datagrams)):
                 watcher.abort()
             elif isinstance(watcher, Connector):
                 watcher.cancel()
@@ -356,8 +384,9 @@ class Reactor(Loop):
         poller is not asked to forget them: it is the parent's too."""
         for acceptor in self._acceptors:
             acceptor.listener.sock.close()
+        self._own.abandon()
         for watcher in self._watchers.values():
-            if isinstance(watcher, (StreamTransport, ReactorDatagramTransport)):
+            if isinstance(watcher, (StreamBase, Datagrams)):
                 watcher.sock.close()
             elif isinstance(watcher, Connector):
                 watcher.abandon()

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import socket
 import threading
 import time
@@ -30,12 +29,12 @@ from jackfield.engines.timers import Timer
 from jackfield.errors import UsageError
 from jackfield.instrument import Instrument
 from jackfield.kernel.blocking import BlockingSocket
+from jackfield.kernel.traced_socket import traced
+from jackfield.log import log
 from jackfield.rooms import room
-from jackfield.transports.datagram import ReactorDatagramTransport
+from jackfield.transports.datagram import DatagramBase
 from jackfield.transports.serialiser import serving
 from jackfield.transports.threaded import ThreadTransport
-
-log = logging.getLogger("jackfield")
 
 _starting = threading.Lock()
 """threading.stack_size() is the process's: one thread is started at a time."""
@@ -182,7 +181,8 @@ class ThreadEngine(BoundedReactor):
     # --- connections -----------------------------------------------------------------------
 
     def _begin(self, sock: socket.socket, peername: t.Any, protocol: t.Any) -> None:
-        transport = ThreadTransport(self, BlockingSocket.take_over(sock), peername, protocol)
+        own = traced(BlockingSocket.take_over(sock), self._instruments)
+        transport = ThreadTransport(self, own, peername, protocol)
         entered = threading.Lock()
         with entered:  # it begins when it stands in the books
             try:
@@ -204,7 +204,7 @@ class ThreadEngine(BoundedReactor):
         for watcher in list(self._watchers.values()):
             if isinstance(watcher, ThreadTransport):
                 watcher.cut()
-            elif isinstance(watcher, ReactorDatagramTransport):
+            elif isinstance(watcher, DatagramBase):
                 watcher.abort()
         self._await_threads(time.monotonic() + limits.THREAD_END)
         super().close()
@@ -217,7 +217,7 @@ class ThreadEngine(BoundedReactor):
             if not left:
                 return
             if patience < 0:
-                log.warning("threads left behind in a protocol's callback: %d", left)
+                log().warning("threads left behind in a protocol's callback: %d", left)
                 return
             self._poller.poll(0 if self._soon else patience)
             self._wakeup.clear()

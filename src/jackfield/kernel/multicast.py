@@ -14,7 +14,6 @@ This module must not know transports, engines or error texts beyond its own.
 
 from __future__ import annotations
 
-import dataclasses
 import socket
 import struct
 import sys
@@ -36,11 +35,10 @@ IP_ADD_SOURCE_MEMBERSHIP, IP_DROP_SOURCE_MEMBERSHIP = 39, 40
 MCAST_JOIN_SOURCE_GROUP, MCAST_LEAVE_SOURCE_GROUP = 46, 47
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Interface:
-    """An interface as the kernel takes it: ``index`` (0: any), or for IPv4 an address of it."""
+class Interface(t.NamedTuple):
+    """An interface as the kernel takes it: ``ifindex`` (0: any), or for IPv4 an address of it."""
 
-    index: int = 0
+    ifindex: int = 0
     address: bytes = bytes(4)
 
 
@@ -76,7 +74,7 @@ def bind_group(sock: socket.socket, address: Address) -> None:
 def set_sending(sock: socket.socket, address: Address) -> None:
     """Set how ``sock`` sends to the group ``address``: interface, ttl and loop."""
     interface = _interface_of(address)
-    if interface.index or any(interface.address):
+    if interface.ifindex or any(interface.address):
         _send_through(sock, interface)
     ttl, loop = address.option("ttl"), address.option("loop")
     if ttl is not None:
@@ -90,7 +88,7 @@ def scoped(address: Address, interface: Interface | None = None) -> tuple[t.Any,
     assert isinstance(address.sockaddr, tuple)
     if address.family == socket.AF_INET:
         return address.sockaddr
-    index = (interface or _interface_of(address)).index
+    index = (interface or _interface_of(address)).ifindex
     return (*address.sockaddr[:3], index or address.sockaddr[3])
 
 
@@ -125,11 +123,11 @@ def set_loop(sock: socket.socket, loop: bool) -> None:
 
 def _send_through(sock: socket.socket, interface: Interface) -> None:
     if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, interface.index)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, interface.ifindex)
         return
     # struct ip_mreqn. With its address given, that is also what datagrams come from; else Linux
     # would send through lo with the address of another interface.
-    request = struct.pack("@4s4si", bytes(4), interface.address, interface.index)
+    request = struct.pack("@4s4si", bytes(4), interface.address, interface.ifindex)
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
 
 
@@ -139,11 +137,11 @@ def _change(sock: socket.socket, group: Address, interface: Interface, *, joinin
         _change_source(sock, group, interface, source, joining=joining)
     elif sock.family == socket.AF_INET6:
         option = socket.IPV6_JOIN_GROUP if joining else socket.IPV6_LEAVE_GROUP
-        request = struct.pack("@16sI", _packed(group), interface.index)  # struct ipv6_mreq
+        request = struct.pack("@16sI", _packed(group), interface.ifindex)  # struct ipv6_mreq
         sock.setsockopt(socket.IPPROTO_IPV6, option, request)
     else:
         option = socket.IP_ADD_MEMBERSHIP if joining else socket.IP_DROP_MEMBERSHIP
-        request = struct.pack("@4s4si", _packed(group), interface.address, interface.index)
+        request = struct.pack("@4s4si", _packed(group), interface.address, interface.ifindex)
         sock.setsockopt(socket.IPPROTO_IP, option, request)
 
 
@@ -156,7 +154,7 @@ def _change_source(
         sender = socket.inet_pton(group.family, source)
     except OSError as exc:
         raise UsageError(f"{group}: source {source} is of the other IP version") from exc
-    if group.family == socket.AF_INET and not interface.index and any(interface.address):
+    if group.family == socket.AF_INET and not interface.ifindex and any(interface.address):
         option = IP_ADD_SOURCE_MEMBERSHIP if joining else IP_DROP_SOURCE_MEMBERSHIP
         request = _packed(group) + interface.address + sender  # struct ip_mreq_source
         sock.setsockopt(socket.IPPROTO_IP, option, request)
@@ -164,7 +162,7 @@ def _change_source(
     level = socket.IPPROTO_IPV6 if group.family == socket.AF_INET6 else socket.IPPROTO_IP
     option = MCAST_JOIN_SOURCE_GROUP if joining else MCAST_LEAVE_SOURCE_GROUP
     # struct group_source_req: the index, then two sockaddr_storage, aligned as pointers are.
-    request = struct.pack("@I0P", interface.index) + _storage(_packed(group)) + _storage(sender)
+    request = struct.pack("@I0P", interface.ifindex) + _storage(_packed(group)) + _storage(sender)
     sock.setsockopt(level, option, request)
 
 

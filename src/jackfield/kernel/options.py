@@ -106,6 +106,22 @@ def set_traffic_class(sock: socket.socket, tos: int) -> bool:
     return _set(sock, socket.IPPROTO_IP, "IP_RECVTOS", 1)
 
 
+UDP_GRO: t.Final = 104
+"""linux/udp.h; the module socket does not know it."""
+
+
+def receive_coalesced(sock: socket.socket) -> bool:
+    """Have the kernel hand over datagrams of one sender and size as one, where they came so, and
+    say so in ancillary data (udp(7)). False where the system cannot: Linux can since 5.0."""
+    if sys.platform != "linux" or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return False
+    try:
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+    except OSError:
+        return False
+    return True
+
+
 def received_traffic_class(ancillary: Iterable[tuple[int, int, bytes]]) -> int:
     """The mark of a datagram, from recvmsg()'s ancillary data; 0, the usual one, if absent."""
     for level, kind, data in ancillary:
@@ -145,7 +161,7 @@ def pending_error(sock: socket.socket) -> int:
 def clamped_backlog(asked: int) -> int:
     """What listen(2) makes of ``asked``: Linux cuts it silently to net.core.somaxconn."""
     try:
-        with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
+        with open("/proc/sys/net/core/somaxconn", encoding="utf-8") as file:
             most = int(file.read())
     except (OSError, ValueError):
         most = socket.SOMAXCONN

@@ -116,6 +116,8 @@ def drop(identity: Identity) -> None:
     where a step failed or root could be had again: then the process must end."""
     require(identity)
     try:
+        if sys.platform == "linux":
+            import ctypes  # noqa: F401  # while its file can be read: the new user may not be able
         if not identity.is_ours():
             os.setgroups(identity.groups)
             _set_ids(identity.gid, identity.uid)

@@ -5,7 +5,6 @@ Must not know what children do.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -13,7 +12,7 @@ import typing as t
 import warnings
 from collections.abc import Callable
 
-log = logging.getLogger("jackfield")
+from jackfield.log import log
 
 PARENTS: t.Final = tuple(
     number
@@ -66,7 +65,7 @@ def _live(work: Callable[[], object]) -> t.NoReturn:
         work()
         status = 0
     except BaseException:
-        log.exception("exception in process %d", os.getpid())
+        log().exception("exception in process %d", os.getpid())
     finally:
         _flush()
         os._exit(status)

@@ -12,7 +12,6 @@ import typing as t
 
 from jackfield.address import AF_UNIX, Address
 from jackfield.errors import SystemRefused
-from jackfield.kernel.procfs import holder_of
 
 PRIVILEGED: t.Final = 1024
 """Ports under it want a privilege (IPPORT_RESERVED; net.ipv4.ip_unprivileged_port_start)."""
@@ -66,6 +65,8 @@ def _explain_any(exc: OSError) -> str:
 
 
 def _by_whom(address: Address) -> str:
+    from jackfield.kernel.procfs import holder_of
+
     holder = holder_of(address)
     if holder and holder.pid == os.getpid():
         return "this process"

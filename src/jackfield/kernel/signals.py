@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 
 
@@ -21,11 +20,11 @@ def handling(
 
     Outside of the main thread nothing is installed, as Python allows it only there.
     """
-    if threading.current_thread() is not threading.main_thread():
+    before = {number: signal.getsignal(number) for number in handlers}
+    old_fd = _set_wakeup(wakeup_fd)
+    if old_fd is None:
         yield
         return
-    before = {number: signal.getsignal(number) for number in handlers}
-    old_fd = signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
     try:
         for number, handler in handlers.items():
             signal.signal(number, _adapter(handler))
@@ -35,6 +34,14 @@ def handling(
             # None: installed by something other than Python, which cannot be put back.
             signal.signal(number, signal.SIG_DFL if previous is None else previous)
         signal.set_wakeup_fd(old_fd)
+
+
+def _set_wakeup(fd: int) -> int | None:
+    """The descriptor before this one, or None outside of the main thread."""
+    try:
+        return signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    except ValueError:
+        return None
 
 
 def _adapter(handler: Callable[[], object]) -> Callable[[int, object], None]:

@@ -15,12 +15,10 @@ import socket
 import sys
 import typing as t
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from jackfield import limits
 from jackfield.address import AF_UNIX, Address, Endpoint, resolve
 from jackfield.errors import SystemRefused, UsageError
-from jackfield.kernel.datagram_sockets import answers_from_elsewhere, open_bound, prepare_dial
 from jackfield.kernel.options import (
     INHERITS_OPTIONS,
     TRAFFIC_CLASS_SPACE,
@@ -34,9 +32,9 @@ from jackfield.kernel.options import (
     set_traffic_class,
     tune_stream,
 )
-from jackfield.kernel.peercred import can_tell, peer_credentials
-from jackfield.kernel.refusals import refusal
-from jackfield.kernel.unix_sockets import FileIdentity, listen_unix, mode_of, unlink_if_ours
+
+if t.TYPE_CHECKING:
+    from jackfield.kernel.unix_sockets import FileIdentity
 
 __all__ = [
     "INHERITS_OPTIONS",
@@ -72,27 +70,41 @@ IN_PROGRESS: t.Final = frozenset(
 "no port left", and neither will change (connect(2))."""
 
 
-@dataclass(slots=True)
 class Listener:
     """A listening stream socket. ``address`` has the real port where 0 was asked for.
 
     ``backlog`` is the kernel's, ``backlog_asked`` the caller's. ``file`` is the Unix socket's
     file that ``close`` removes if it is still ours. ``uids``: the only users who may connect;
-    None: whoever can.
+    None: whoever can. ``process`` opened it: in another one, forked from that, it is shared.
     """
 
-    sock: socket.socket
-    address: Address
-    backlog: int
-    backlog_asked: int
-    file: FileIdentity | None = None
-    uids: frozenset[int] | None = None
+    __slots__ = ("address", "backlog", "backlog_asked", "file", "process", "sock", "uids")
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        address: Address,
+        backlog: int,
+        backlog_asked: int,
+        *,
+        file: FileIdentity | None = None,
+        uids: frozenset[int] | None = None,
+    ) -> None:
+        self.sock = sock
+        self.address = address
+        self.backlog = backlog
+        self.backlog_asked = backlog_asked
+        self.file = file
+        self.uids = uids
+        self.process = os.getpid()
 
     def refusal(self, accepted: socket.socket) -> str | None:
         """Why a connection that was accepted here must be closed at once, as the word for logs
         ("uid"), or None. An engine asks it of every connection."""
         if self.uids is None:
             return None
+        from jackfield.kernel.peercred import peer_credentials
+
         peer = peer_credentials(accepted)
         return None if peer is not None and peer.uid in self.uids else "uid"
 
@@ -103,6 +115,8 @@ class Listener:
     def close(self) -> None:
         """Stop listening; what waits in the backlog is refused. Safe to call twice."""
         if self.file is not None:
+            from jackfield.kernel.unix_sockets import unlink_if_ours
+
             unlink_if_ours(self.file)
             self.file = None
         self.sock.close()
@@ -138,15 +152,23 @@ def listen(
     uids = _uids(address)
     try:
         if address.family == AF_UNIX:
+            from jackfield.kernel.unix_sockets import listen_unix, mode_of
+
             sock, file = listen_unix(address, asked, mode_of(address))
         else:
             options = {"nodelay": nodelay, "keepalive": keepalive}
             sock = _listen_tcp(address, asked, reuse_port, options)
     except OSError as exc:
-        raise refusal(address, exc) from exc
+        raise _refusal(address, exc) from exc
     sock.setblocking(False)
     here = address if file else address.bound(sock)
-    return Listener(sock, here, clamped_backlog(asked), backlog, file, uids)
+    return Listener(sock, here, clamped_backlog(asked), backlog, file=file, uids=uids)
+
+
+def _refusal(address: Address, exc: OSError) -> SystemRefused:
+    from jackfield.kernel.refusals import refusal
+
+    return refusal(address, exc)
 
 
 def _uids(address: Address) -> frozenset[int] | None:
@@ -154,6 +176,8 @@ def _uids(address: Address) -> frozenset[int] | None:
     text = address.option("uid")
     if text is None:
         return None
+    from jackfield.kernel.peercred import can_tell
+
     _require(address, can_tell(), "option uid: this system does not tell who connects")
     return frozenset(int(uid) for uid in text.split(","))
 
@@ -203,10 +227,12 @@ def bind_datagram(address: Address) -> socket.socket:
     _require(address, address.type == socket.SOCK_DGRAM, wanted)
     if address.scheme == "fd":
         return t.cast(socket.socket, adopt(address))
+    from jackfield.kernel.datagram_sockets import open_bound
+
     try:
         sock = open_bound(address)
     except OSError as exc:
-        raise refusal(address, exc) from exc
+        raise _refusal(address, exc) from exc
     sock.setblocking(False)
     return sock
 
@@ -274,8 +300,9 @@ def adopt(
     """
     sock = socket.socket(fileno=address.fd)
     try:
-        here = Address.of(sock)
+        here = _inherited(sock, address)
         if sock.type == socket.SOCK_DGRAM:
+            _require(address, not address.tls, "is a datagram socket, and TLS is for streams")
             bound = here.port != 0 if sock.family != AF_UNIX else bool(here.sockaddr)
             _require(address, bound, "is a datagram socket that is not bound")
         else:
@@ -293,6 +320,13 @@ def adopt(
     return Listener(sock, here, clamped_backlog(backlog), backlog)
 
 
+def _inherited(sock: socket.socket, address: Address) -> Address:
+    """Where ``sock`` is bound, with the options that were given to it as ``address``."""
+    here = Address.of(sock)
+    scheme = "tls" if address.tls and here.scheme == "tcp" else here.scheme
+    return here._replace(scheme=scheme, options=address.options)
+
+
 def _require(address: Address, condition: bool, otherwise: str) -> None:
     if not condition:
         raise UsageError(f"{address}: {otherwise}")
@@ -308,6 +342,8 @@ def dial(address: Address, *, nodelay: bool = True, keepalive: bool = True) -> s
     try:
         sock.setblocking(False)
         tune_stream(sock, nodelay=nodelay, keepalive=keepalive)
+        from jackfield.kernel.datagram_sockets import answers_from_elsewhere, prepare_dial
+
         prepare_dial(sock, address)
         if answers_from_elsewhere(address):
             return sock

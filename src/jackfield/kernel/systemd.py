@@ -70,7 +70,7 @@ def _keep_from_children(fd: int) -> None:
 
 def expand(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
     """``endpoints`` with ``systemd:`` replaced by an ``fd://`` for every socket passed to this
-    process, and ``systemd:NAME`` by those of that name.
+    process, and ``systemd:NAME`` by those of that name. Options are handed on.
 
     Raises ``AddressError`` where there is none. A socket may be taken by one endpoint only.
     """
@@ -98,7 +98,7 @@ def _taken(endpoint: Endpoint, passed: list[tuple[int, str]]) -> list[Endpoint]:
         )
     for one in taken:
         passed.remove(one)
-    return [Endpoint("fd", fd=fd) for fd, _ in taken]
+    return [Endpoint("fd", fd=fd, options=endpoint.options) for fd, _ in taken]
 
 
 # --- notifications -----------------------------------------------------------------------------

@@ -16,12 +16,12 @@ message."""
 class History:
     """Keeps the newest ``count`` messages, and never more than ``size`` bytes of them."""
 
-    __slots__ = ("_bytes", "_count", "_entries", "_size")
+    __slots__ = ("_bytes", "_count", "_entries", "_most")
 
     def __init__(self, count: int, size: int = limits.HISTORY_BYTES) -> None:
         self._entries: deque[Entry] = deque(maxlen=count)
         self._count = count
-        self._size = size
+        self._most = size
         self._bytes = 0
 
     def add(self, data: bytes, author: object = None) -> None:
@@ -31,7 +31,7 @@ class History:
             self._bytes -= len(entries[0][0])  # append() pushes it out
         entries.append((data, author))
         self._bytes += len(data)
-        while self._bytes > self._size:
+        while self._bytes > self._most:
             self._bytes -= len(entries.popleft()[0])
 
     def last(self, count: int | None = None) -> list[Entry]:
@@ -39,6 +39,11 @@ class History:
         kept = len(self._entries)
         skip = 0 if count is None else max(0, kept - max(0, count))
         return list(itertools.islice(self._entries, skip, None))
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return self._bytes
 
     def __len__(self) -> int:
         return len(self._entries)

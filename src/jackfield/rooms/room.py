@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import struct
 import typing as t
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -73,7 +74,7 @@ class Room(Replicated):
 
     With several processes (``--workers``, the fork engine) a room that was made before they part
     is one room: its messages have one order everywhere, and an ``author`` is an ``int`` or None.
-    ``shared=False``: each process has its own.
+    ``shared=False``: each process has its own. ``name``: for who asks which rooms there are.
 
     From another thread publish with ``transport.engine.call_soon(room.publish, data)``; under the
     engine ``thread`` a room may be used from any thread.
@@ -86,8 +87,10 @@ class Room(Replicated):
         hard_limit: int = limits.LAG_HARD,
         history: int = 0,
         shared: bool = True,
+        name: str = "",
     ) -> None:
         super().__init__(shared=shared)
+        self.name = name
         if history < 0:
             raise UsageError(f"room: history {history} must be 0 or more messages")
         if not 0 <= soft_limit <= hard_limit:
@@ -101,6 +104,8 @@ class Room(Replicated):
         self._engine: Engine | None = None
         self._doomed: deque[tuple[Transport, LagError]] = deque()  # to be evicted
         self._clear()
+        number = id(self)
+        _rooms[number] = weakref.ref(self, lambda _: _rooms.pop(number, None))
 
     def _clear(self) -> None:
         """Nothing has been said in this tick yet."""
@@ -297,6 +302,11 @@ class Room(Replicated):
 
     # --- lag -------------------------------------------------------------------------------
 
+    def lagging(self) -> dict[Transport, int]:
+        """The members that lag now, and how many bytes wait for each."""
+        sizes = {member: member.get_write_buffer_size() for member in tuple(self._lagging)}
+        return {member: size for member, size in sizes.items() if size > self._soft}
+
     def _is_lagging(self, member: Transport) -> bool:
         if member in self._lagging:
             if member.get_write_buffer_size() > self._soft:
@@ -314,6 +324,16 @@ class Room(Replicated):
                 self._doomed.append((member, LagError(why)))
             elif size > self._soft and member in self._members:
                 self._lagging.add(member)
+
+
+_rooms: dict[int, weakref.ref[Room]] = {}
+"""All that are in use."""
+
+
+def of_engine(engine: object) -> list[Room]:
+    """The rooms that have members of ``engine``, or have had some."""
+    rooms = [reference() for reference in tuple(_rooms.values())]
+    return [room for room in rooms if room is not None and room._engine is engine]
 
 
 def _encode(data: bytes, author: object, noise: bool) -> bytes:

@@ -3,20 +3,22 @@
 A service's module is imported when it is chosen. Must not know engines or servers.
 """
 
-from __future__ import annotations
+# Without "from __future__ import annotations": NamedTuple would have to compile the text of each
+# field at import, which takes longer than all else here, and a server's start waits for it.
 
-import dataclasses
 import typing as t
 from collections.abc import Callable
 
 from jackfield import limits
 from jackfield.errors import UsageError
 
+if t.TYPE_CHECKING:
+    from jackfield.services.small_datagrams import EchoDatagrams
+
 Factory: t.TypeAlias = Callable[[], t.Any]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ServiceOptions:
+class ServiceOptions(t.NamedTuple):
     """What may be asked of a service: ``greeting``, a line sent on connect, and ``flood``, chat
     lines a second per user (0: no limit). None: nothing was said, so it is as usual."""
 
@@ -33,11 +35,16 @@ class Service(t.NamedTuple):
 
 def _echo(options: ServiceOptions) -> Service:
     from jackfield.services.echo import Echo
-    from jackfield.services.small_datagrams import EchoDatagrams
 
     greeting = b"" if options.greeting is None else f"{options.greeting}\r\n".encode()
     own_ports: set[int] = set()
-    return Service(lambda: Echo(greeting), lambda: EchoDatagrams(own_ports))
+    return Service(lambda: Echo(greeting), lambda: _echo_datagrams(own_ports))
+
+
+def _echo_datagrams(own_ports: set[int]) -> "EchoDatagrams":
+    from jackfield.services.small_datagrams import EchoDatagrams
+
+    return EchoDatagrams(own_ports)
 
 
 def _small(stream: str, datagram: str | None) -> Callable[[ServiceOptions], Service]:

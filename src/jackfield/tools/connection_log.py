@@ -5,7 +5,6 @@ An Instrument that writes to the logger "jackfield". Peers' names are escaped by
 
 from __future__ import annotations
 
-import logging
 import time
 import typing as t
 from collections.abc import Callable
@@ -13,8 +12,7 @@ from collections.abc import Callable
 from jackfield import limits
 from jackfield.errors import reason_of
 from jackfield.instrument import Instrument
-
-log = logging.getLogger("jackfield")
+from jackfield.log import INFO, log
 
 
 class ConnectionLog(Instrument):
@@ -27,16 +25,16 @@ class ConnectionLog(Instrument):
         self._unsaid: dict[str, int] = {}
 
     def connected(self, transport: t.Any) -> None:
-        if log.isEnabledFor(logging.INFO):
-            log.info("connected fd=%d peer=%s", transport.fd, transport.peer)
+        if log().isEnabledFor(INFO):
+            log().info("connected fd=%d peer=%s", transport.fd, transport.peer)
 
     def proxied(self, transport: t.Any, via: str) -> None:
-        if log.isEnabledFor(logging.INFO):
-            log.info("proxied fd=%d peer=%s via=%s", transport.fd, transport.peer, via)
+        if log().isEnabledFor(INFO):
+            log().info("proxied fd=%d peer=%s via=%s", transport.fd, transport.peer, via)
 
     def disconnected(self, transport: t.Any, exc: BaseException | None, reason: str) -> None:
-        if log.isEnabledFor(logging.INFO):
-            log.info("disconnected fd=%d peer=%s reason=%s", transport.fd, transport.peer, reason)
+        if log().isEnabledFor(INFO):
+            log().info("disconnected fd=%d peer=%s reason=%s", transport.fd, transport.peer, reason)
 
     def refused(self, peer: str, reason: str) -> None:
         self._seldom(reason, f"refused peer={peer} reason={reason}")
@@ -57,4 +55,4 @@ class ConnectionLog(Instrument):
             return
         self._said_at[kind] = now
         more = self._unsaid.pop(kind, 0)
-        log.warning("%s%s", message, f" ({more} more since the last such line)" if more else "")
+        log().warning("%s%s", message, f" ({more} more since the last such line)" if more else "")

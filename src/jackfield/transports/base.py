@@ -2,11 +2,14 @@
 callbacks, the rooms that gather for it, water marks, and what it tells of its connection.
 
 Must not read or write: a subclass does that, and says in ``_fail`` how it ends at once.
+
+``BaseTransport``, ``ClosingTransport`` and ``StreamBase`` have behaviour and no fields of their
+own. The class at the end of each line has the fields: slots here, a C structure in ``_native``;
+two such layouts could not be joined.
 """
 
 from __future__ import annotations
 
-import logging
 import socket
 import typing as t
 from collections.abc import Callable
@@ -14,39 +17,61 @@ from collections.abc import Callable
 from jackfield import limits
 from jackfield.address import format_sockaddr
 from jackfield.errors import JackfieldError, LagError
-from jackfield.kernel.peercred import peer_credentials
+from jackfield.log import log
 from jackfield.protocol import Gatherer, SocketAddress
+from jackfield.transports.buffered import Filler, is_buffered
 from jackfield.transports.driver import Driver
-
-log = logging.getLogger("jackfield")
 
 OPEN, FLUSHING, LINGERING, CLOSED = range(4)
 """The states of a connection; ``stream`` draws how one leads to the next."""
 
 
+NO_FIELDS: t.Final = ()
+
+BASE_FIELDS: t.Final = (
+    "_gatherers",
+    "_high",
+    "_low",
+    "engine",
+    "fd",
+    "filling",
+    "peername",
+    "progress_at",
+    "protocol",
+    "read_at",
+    "receiver",
+    "sock",
+    "state",
+)
+
+
+class Datagrams:
+    """What an engine knows a datagram transport by, before any is loaded (``datagram``)."""
+
+    __slots__ = NO_FIELDS
+
+    sock: socket.socket
+
+    def close(self) -> None:
+        """End when what waits is sent."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """End now."""
+        raise NotImplementedError
+
+
 class BaseTransport:
     """One connection: ``protocol`` gets the callbacks, ``receiver`` what is received."""
 
-    __slots__ = (
-        "_gatherers",
-        "_high",
-        "_low",
-        "engine",
-        "fd",
-        "peername",
-        "progress_at",
-        "protocol",
-        "read_at",
-        "receiver",
-        "sock",
-        "state",
-    )
+    __slots__ = NO_FIELDS
 
     def __init__(self, engine: Driver, sock: socket.socket, peer: t.Any, protocol: t.Any) -> None:
         self.engine = engine
         self.sock = sock
         self.fd = sock.fileno()
-        self.protocol = self.receiver = protocol
+        self.protocol = protocol
+        self._receive_with(protocol)
         self.peername = peer
         self.state = OPEN
         self.read_at = self.progress_at = 0.0  # engine time of the last bytes, last message
@@ -64,7 +89,7 @@ class BaseTransport:
 
     def callback_failed(self, exc: Exception) -> None:
         """The protocol, or what it began, has raised ``exc``: log it, end this connection."""
-        log.error("exception in a callback fd=%d peer=%s", self.fd, self.peer, exc_info=exc)
+        log().error("exception in a callback fd=%d peer=%s", self.fd, self.peer, exc_info=exc)
         self._fail(exc)
 
     def _fail(self, exc: BaseException | None) -> None:
@@ -141,7 +166,11 @@ class BaseTransport:
     def set_protocol(self, protocol: t.Any) -> None:
         self.protocol = protocol
         if self.state == OPEN:
-            self.receiver = protocol
+            self._receive_with(protocol)
+
+    def _receive_with(self, protocol: t.Any) -> None:
+        self.filling = is_buffered(protocol)
+        self.receiver: t.Any = Filler(self, protocol) if self.filling else protocol
 
     def get_extra_info(self, name: str, default: t.Any = None) -> t.Any:
         match name:
@@ -156,6 +185,8 @@ class BaseTransport:
             case "sockname":
                 return self._sockname(default)
             case "peercred":
+                from jackfield.kernel.peercred import peer_credentials
+
                 return peer_credentials(self.sock) or default
         return default
 

@@ -17,18 +17,29 @@ from collections.abc import Callable
 
 from jackfield import limits
 from jackfield.errors import DeadlineError, JackfieldError, LagError, reason_of
-from jackfield.transports.base import CLOSED, FLUSHING, LINGERING, OPEN, BaseTransport, Discarder
+from jackfield.transports.base import (
+    BASE_FIELDS,
+    CLOSED,
+    FLUSHING,
+    LINGERING,
+    NO_FIELDS,
+    OPEN,
+    BaseTransport,
+    Discarder,
+)
 from jackfield.transports.driver import Driver
 from jackfield.wire.outbox import Outbox
 
 # Which ends of the stream have been reached.
 EOF_RECEIVED, EOF_WANTED, EOF_SENT = 1, 2, 4
 
+CLOSING_FIELDS: t.Final = (*BASE_FIELDS, "_ends", "_error", "_timer", "outbox", "write_closed")
+
 
 class ClosingTransport(BaseTransport):
     """The life of a connection from its last write on. A subclass moves the bytes."""
 
-    __slots__ = ("_ends", "_error", "_timer", "outbox", "write_closed")
+    __slots__ = NO_FIELDS
 
     def __init__(self, engine: Driver, sock: socket.socket, peer: t.Any, protocol: t.Any) -> None:
         super().__init__(engine, sock, peer, protocol)
@@ -61,6 +72,8 @@ class ClosingTransport(BaseTransport):
 
     def _shutdown(self) -> None:
         self._ends |= EOF_SENT
+        if self.state != OPEN and self._ends & EOF_RECEIVED:
+            return  # both ends are done: the close, which follows at once, says so
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError as exc:
@@ -83,6 +96,7 @@ class ClosingTransport(BaseTransport):
         self.state = FLUSHING
         self.write_closed = True
         self.receiver = Discarder(self)
+        self.filling = False
         if self.outbox:
             self._set_timer(limits.FLUSH, self._flush_expired)
             self._update_interest()

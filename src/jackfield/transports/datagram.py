@@ -17,7 +17,6 @@ reported.
 from __future__ import annotations
 
 import errno
-import logging
 import socket
 import typing as t
 from collections import deque
@@ -31,40 +30,24 @@ from jackfield.kernel.options import (
     received_traffic_class,
     set_traffic_class,
 )
+from jackfield.log import log
 from jackfield.pollers.base import ERROR, READ, WRITE
 from jackfield.protocol import Buffer, SocketAddress
+from jackfield.transports.base import NO_FIELDS, Datagrams
 from jackfield.transports.driver import Driver
 
-log = logging.getLogger("jackfield")
 
-
-class ReactorDatagramTransport:
+class DatagramBase(Datagrams):
     """One socket under a readiness engine. See ``protocol.DatagramTransport``.
+
+    Has behaviour and no fields, as ``transports.base`` explains.
 
     ``dropped`` counts datagrams that could not be queued, ``ignored`` those that bore the
     traffic class of ``ignore_marked``, ``failures`` what reached ``error_received``, by the
     errno's name (``{"EMSGSIZE": 1}``), ``failed`` all of them.
     """
 
-    __slots__ = (
-        "_closing",
-        "_has_error_queue",
-        "_interest",
-        "_logged_at",
-        "_mark",
-        "_pausing",
-        "_queue",
-        "_queued",
-        "_released",
-        "_waits_in_vain",
-        "dropped",
-        "engine",
-        "failures",
-        "fd",
-        "ignored",
-        "protocol",
-        "sock",
-    )
+    __slots__ = NO_FIELDS
 
     def __init__(self, engine: Driver, sock: socket.socket, protocol: t.Any) -> None:
         self.engine = engine
@@ -290,9 +273,12 @@ class ReactorDatagramTransport:
         try:
             getattr(self.protocol, name)(*args)
         except Exception as exc:
-            if self.engine.now - self._logged_at >= limits.LOG_INTERVAL:
-                self._logged_at = self.engine.now
-                log.error("exception in a callback fd=%d", self.fd, exc_info=exc)
+            self._callback_failed(exc)
+
+    def _callback_failed(self, exc: Exception) -> None:
+        if self.engine.now - self._logged_at >= limits.LOG_INTERVAL:
+            self._logged_at = self.engine.now
+            log().error("exception in a callback fd=%d", self.fd, exc_info=exc)
 
     def get_extra_info(self, name: str, default: t.Any = None) -> t.Any:
         match name:
@@ -305,6 +291,30 @@ class ReactorDatagramTransport:
             case "peername" if _is_connected(self.sock):
                 return self.sock.getpeername()
         return default
+
+
+class ReactorDatagramTransport(DatagramBase):
+    """The same, in Python alone."""
+
+    __slots__ = (
+        "_closing",
+        "_has_error_queue",
+        "_interest",
+        "_logged_at",
+        "_mark",
+        "_pausing",
+        "_queue",
+        "_queued",
+        "_released",
+        "_waits_in_vain",
+        "dropped",
+        "engine",
+        "failures",
+        "fd",
+        "ignored",
+        "protocol",
+        "sock",
+    )
 
 
 def _is_connected(sock: socket.socket) -> bool:

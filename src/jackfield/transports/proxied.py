@@ -23,6 +23,7 @@ from jackfield import limits
 from jackfield.address import printable
 from jackfield.errors import DeadlineError, NotAdmitted, ProxyHeaderError, UsageError
 from jackfield.protocol import Protocol, SocketAddress
+from jackfield.transports.buffered import give
 from jackfield.wire.proxy_protocol import ProxyHeader, ProxyParser
 
 UNIX: t.Final = "unix"
@@ -140,4 +141,4 @@ class ProxiedProtocol(Protocol):
         if rest and not transport.is_closing():
             if not getattr(protocol, "reports_progress", False):
                 transport.made_progress()
-            protocol.data_received(rest)
+            give(transport, protocol, rest)

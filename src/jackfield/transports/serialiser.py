@@ -8,13 +8,12 @@ each other here. Must not know transports or engines.
 
 from __future__ import annotations
 
-import logging
 import threading
 import typing as t
 from collections import deque
 from collections.abc import Callable
 
-log = logging.getLogger("jackfield")
+from jackfield.log import log
 
 
 class _Here(threading.local):
@@ -104,4 +103,4 @@ class Serialiser:
             try:
                 callback(*args)
             except Exception:  # the transport's own calls raise nothing: somebody's call_soon
-                log.exception("exception in %r", callback)
+                log().exception("exception in %r", callback)

@@ -17,8 +17,15 @@ from collections.abc import Iterable
 from jackfield import limits
 from jackfield.pollers.base import ERROR, HANGUP, READ, WRITE
 from jackfield.protocol import Buffer
-from jackfield.transports.base import CLOSED, FLUSHING, OPEN
-from jackfield.transports.closing import EOF_RECEIVED, EOF_SENT, EOF_WANTED, ClosingTransport
+from jackfield.transports.base import CLOSED, FLUSHING, NO_FIELDS, OPEN
+from jackfield.transports.buffered import ask_for_buffer
+from jackfield.transports.closing import (
+    CLOSING_FIELDS,
+    EOF_RECEIVED,
+    EOF_SENT,
+    EOF_WANTED,
+    ClosingTransport,
+)
 from jackfield.transports.driver import Driver
 from jackfield.wire.outbox import Outbox
 
@@ -31,14 +38,10 @@ SO_NOSIGPIPE instead; Python ignores the signal by itself.)"""
 BY_PROTOCOL, BY_OUTBOX, BY_ENGINE = 1, 2, 4
 
 
-class StreamTransport(ClosingTransport):
+class StreamBase(ClosingTransport):
     """One connection under a readiness engine. See ``protocol.Transport`` for the contract."""
 
-    __slots__ = (
-        "_interest",
-        "_paused",
-        "_pausing",
-    )
+    __slots__ = NO_FIELDS
 
     reads_while: t.ClassVar[int] = 0
     """Reasons for a pause that do not stop reading."""
@@ -66,6 +69,9 @@ class StreamTransport(ClosingTransport):
             if flags & (ERROR | HANGUP) and self._interest:
                 self._fail(self._socket_error())
             return
+        if self.filling:
+            self._receive_into()
+            return
         try:
             data = self.sock.recv(limits.RECEIVE_SIZE)
         except (BlockingIOError, InterruptedError):
@@ -77,6 +83,31 @@ class StreamTransport(ClosingTransport):
         try:
             if data:
                 self.receiver.data_received(data)
+            else:
+                self._end_of_stream()
+        except Exception as exc:
+            self.callback_failed(exc)
+
+    def _receive_into(self) -> None:
+        """Receive into the buffer of a protocol that brings its own."""
+        try:
+            buffer = ask_for_buffer(self.protocol)
+        except Exception as exc:
+            self.callback_failed(exc)
+            return
+        try:
+            count = self.sock.recv_into(buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as exc:
+            self._fail(self._error or exc)
+            return
+        finally:
+            buffer.release()  # who resizes its buffer in buffer_updated() may do so
+        self.read_at = self.engine.now
+        try:
+            if count:
+                self.protocol.buffer_updated(count)
             else:
                 self._end_of_stream()
         except Exception as exc:
@@ -282,3 +313,9 @@ class StreamTransport(ClosingTransport):
         number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         number = number or errno.ECONNRESET
         return OSError(number, os.strerror(number))
+
+
+class StreamTransport(StreamBase):
+    """The same, in Python alone."""
+
+    __slots__ = (*CLOSING_FIELDS, "_interest", "_paused", "_pausing")

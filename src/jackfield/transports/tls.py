@@ -66,6 +66,9 @@ class TlsLayer(Protocol):
 
     __slots__ = ("_factory", "_failed", "_raw", "_refusal", "_session", "_timer", "transport")
 
+    layer = "tls"
+    """For who asks what lies between a connection and its protocol."""
+
     reports_progress = True
     """Bytes of a handshake are no message: they extend no deadline."""
 

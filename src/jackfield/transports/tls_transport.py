@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable
 from jackfield import limits
 from jackfield.errors import DeadlineError, JackfieldError, LagError, TlsError, reason_of
 from jackfield.protocol import Buffer, SocketAddress
-from jackfield.transports.base import CLOSED, FLUSHING, OPEN, BaseTransport
+from jackfield.transports.base import BASE_FIELDS, CLOSED, FLUSHING, OPEN, BaseTransport
+from jackfield.transports.buffered import give
 from jackfield.transports.tls_pipe import TlsPipe
 from jackfield.wire.tls_session import TlsSession
 
@@ -42,9 +43,11 @@ class TlsTransport(BaseTransport):
     """
 
     __slots__ = (
+        *BASE_FIELDS,
         "_eof_told",
         "_error",
         "_half_closed",
+        "_kept",
         "_paused",
         "_pausing",
         "_pipe",
@@ -72,6 +75,7 @@ class TlsTransport(BaseTransport):
         self._eof_told = self._raw_eof = False
         self._paused = False  # reading, by the protocol
         self._pausing = False  # pause_writing was called last
+        self._kept = False  # something came that is read when the protocol was told to resume
         self._error: BaseException | None = None  # why we end it
         self._timer: t.Any = None
         self.set_write_buffer_limits()
@@ -94,7 +98,16 @@ class TlsTransport(BaseTransport):
         if self.state != OPEN:
             return  # as a plain transport does, which reads and discards
         self._pipe.feed(data)
-        self._read()
+        self._read_in_turn()
+
+    def _read_in_turn(self) -> None:
+        """Read, but behind ``resume_writing``. The raw transport reads nothing while its outbox is
+        full; with threads it may read again before it has told that it drained."""
+        if self._pausing and not self._raw.write_closed:  # a broken one never resumes
+            self._go_on()
+        self._kept = self._pausing and not self._raw.write_closed
+        if not self._kept:
+            self._read()
 
     def _read(self) -> None:
         """Hand on what can be decrypted, then how the stream ended, if it did."""
@@ -104,7 +117,7 @@ class TlsTransport(BaseTransport):
         if data:
             if not getattr(self.protocol, "reports_progress", False):
                 self.made_progress()
-            self.protocol.data_received(data)
+            give(self, self.protocol, data)
         if self.state == OPEN and not self._paused:
             self._look_for_the_end()
 
@@ -134,7 +147,7 @@ class TlsTransport(BaseTransport):
     def raw_ended(self) -> bool:
         """No more bytes come. True: the raw transport is not to close by itself."""
         self._raw_eof = True
-        self._read()
+        self._read_in_turn()
         return True
 
     def pause_reading(self) -> None:
@@ -193,6 +206,8 @@ class TlsTransport(BaseTransport):
         if not self._pausing and self.state == OPEN and self._pipe.size > self._high:
             self._pausing = True
             self._call("pause_writing")
+            if not self._pipe.raw_paused:
+                self.call_soon(self._go_on)  # it may have drained meanwhile
 
     def raw_full(self) -> None:
         """The raw outbox is full: ``raw_drained`` follows."""
@@ -210,6 +225,9 @@ class TlsTransport(BaseTransport):
         if self._pausing and self.state == OPEN and self._pipe.size <= self._low:
             self._pausing = False
             self._call("resume_writing")
+            if self._kept:
+                self._kept = False
+                self.call_soon(self._read_on)
 
     def get_write_buffer_size(self) -> int:
         return self._pipe.size
@@ -322,6 +340,9 @@ class TlsTransport(BaseTransport):
 
     def raw_lost(self, exc: BaseException | None) -> None:
         """The raw transport is gone."""
+        if self._kept:  # it came before
+            self._kept = False
+            self._read_on()
         self._set_closed()
         self._gatherers = ()
         ours = None if isinstance(self._error, _Because) else self._error  # the peer's end is none

@@ -1,5 +1,7 @@
 """Lines: LineSplitter cuts a byte stream into them, LineProtocol hands them to its subclass.
 
+``LineSplitter`` is compiled (``_native.lines``) where that could be, else ``PureLineSplitter``.
+
 A line ends with LF, CRLF or CR NUL (a bare return as telnet sends it, RFC 854). Any
 other CR or NUL belongs to the line. The work is done by ``bytes.replace`` and ``bytes.split``,
 a block at a time; only what follows the last end is held, so each byte is looked at and
@@ -21,13 +23,15 @@ from jackfield import limits
 from jackfield.errors import UsageError
 from jackfield.wire.messages import MessageProtocol
 
+__all__ = ["TOO_LONG", "LineProtocol", "LineSplitter", "PureLineSplitter"]
+
 TOO_LONG: t.Final = None
 """Stands in a splitter's result for a line over its limit."""
 
 _CR: t.Final = 13
 
 
-class LineSplitter:
+class PureLineSplitter:
     """Cuts a stream into lines of at most ``limit`` bytes, their ends not counted.
 
     Raises ``UsageError`` if ``limit`` is less than one byte.
@@ -131,6 +135,12 @@ class LineSplitter:
             return []
         self._skipping, self._held = False, None
         return self._split(block[end:])
+
+
+try:
+    from jackfield._native.lines import LineSplitter
+except ImportError:  # it was not compiled
+    LineSplitter = PureLineSplitter  # type: ignore[assignment, misc]
 
 
 class LineProtocol(MessageProtocol):

@@ -28,7 +28,8 @@ class ChatRoom:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.room = Room(history=limits.CHAT_HISTORY, shared=False)  # the chat itself is
+        # Not shared: the chat itself is.
+        self.room = Room(history=limits.CHAT_HISTORY, shared=False, name=name)
         self.users: dict[str, User] = {}
 
 

@@ -62,6 +62,11 @@ class LineDoor(LineProtocol):
             "/nick NAME chooses a name, /help shows the other commands"
         )
 
+    @property
+    def status_label(self) -> str:
+        """The nickname, for who asks how the server does; "" once gone."""
+        return self._chat.name_of(self._number)
+
     def eof_received(self) -> bool:
         if not super().eof_received():
             self.messages_ended()

@@ -83,6 +83,11 @@ class ChatReplica(Replicated):
         that it said was done."""
         self._submit(LEAVE, number)
 
+    def name_of(self, number: int) -> str:
+        """What the user is called; "" for who is not there. Safe from any thread."""
+        user = self.chat.by_id(number)
+        return "" if user is None else user.name
+
     def _answer(self, user: User, data: bytes) -> None:
         if user.transport is not None:
             user.write(data)

@@ -1,0 +1,32 @@
+"""The fields of a loop and of a connection in C, in the place of Python's slots and dictionary.
+
+They have the names that ``transports.base`` and its like use, so that the behaviour written there
+works on them unchanged. Must not read, write or wait.
+"""
+
+from jackfield import limits
+
+
+cdef class Tick:
+    """The time of a loop: ``now`` in seconds on the monotonic clock, and ``ticks`` so far."""
+
+
+cdef class StreamFields:
+    """One connection, as ``BaseTransport``, ``ClosingTransport`` and ``StreamBase`` describe it."""
+
+    def __init__(self, Tick engine not None, sock, peer, protocol):
+        self.engine = self.tick = engine
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.protocol = protocol
+        self._receive_with(protocol)
+        self.peername = peer
+        self._gatherers = ()
+        self._low = LOW_WATER
+        self._high = HIGH_WATER
+        self._interest = READ
+
+
+cdef Py_ssize_t LOW_WATER = limits.LOW_WATER
+cdef Py_ssize_t HIGH_WATER = limits.HIGH_WATER
+cdef unsigned int READ = 1  # POLLIN: the engine has registered us

@@ -1,0 +1,3 @@
+from jackfield.wire.lines import PureLineSplitter
+
+class LineSplitter(PureLineSplitter): ...

@@ -1,0 +1,221 @@
+"""The hot path of a readiness loop: wait, dispatch, fan out, in C.
+
+What ``engines.loop.Loop`` and ``engines.reactor.Reactor`` do in Python, for what is done in each
+tick; timers, calls and the rest are theirs. The GIL is released while the loop waits and while a
+message goes to the members of a room.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
+from libc.errno cimport EBADF, EEXIST, EINTR, ENOENT, errno
+from libc.string cimport strerror
+
+from jackfield._native.fields cimport Tick
+from jackfield._native.stream cimport HotStream
+
+import time
+
+cdef extern from "<sys/types.h>" nogil:
+    ctypedef long ssize_t
+
+cdef extern from "<sys/socket.h>" nogil:
+    """
+    #include <sys/socket.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0
+    #endif
+    """
+    ssize_t send(int fd, const void *buffer, size_t size, int flags)
+    const int MSG_NOSIGNAL
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int fd)
+
+cdef extern from "Python.h":
+    PyObject *PyDict_GetItemWithError(object mapping, object key) except? NULL
+
+cdef extern from "readiness.h" nogil:
+    struct jf_event:
+        int fd
+        unsigned int flags
+    const int JF_EVENTS
+    const char *JF_READINESS
+    int jf_poller_open()
+    int jf_poller_watch(int poller, int fd, unsigned int old, unsigned int wanted)
+    int jf_poller_wait(int poller, jf_event *ready, double timeout)
+    double jf_monotonic()
+
+READINESS = JF_READINESS.decode()
+"""What the system offers to wait with: epoll or kqueue."""
+
+cdef struct Sending:
+    int fd
+    ssize_t sent
+
+
+cdef object os_error(int number):
+    return OSError(number, strerror(number).decode())
+
+
+cdef class NativePoller:
+    """See ``pollers.base.Poller`` for the contract."""
+
+    cdef int poller
+    cdef dict interests  # what kqueue has to be told to forget, and epoll to keep
+    cdef jf_event *ready
+
+    def __cinit__(self):
+        self.poller = -1
+        self.interests = {}
+        self.ready = <jf_event *>PyMem_Malloc(JF_EVENTS * sizeof(jf_event))
+        if self.ready is NULL:
+            raise MemoryError
+        self.poller = jf_poller_open()
+        if self.poller < 0:
+            raise os_error(errno)
+
+    def __dealloc__(self):
+        self.close()
+        PyMem_Free(self.ready)
+
+    def register(self, int fd, unsigned int interest):
+        if fd in self.interests:
+            raise ValueError(f"descriptor {fd} is registered already")
+        if jf_poller_watch(self.poller, fd, 0, interest):
+            raise os_error(errno)
+        self.interests[fd] = interest
+
+    def modify(self, int fd, unsigned int interest):
+        cdef unsigned int old = self.interests[fd]
+        if old != interest and jf_poller_watch(self.poller, fd, old, interest):
+            raise os_error(errno)
+        self.interests[fd] = interest
+
+    def unregister(self, int fd):
+        cdef unsigned int old = self.interests.pop(fd)
+        if jf_poller_watch(self.poller, fd, old, 0) and errno not in (ENOENT, EBADF):
+            raise os_error(errno)
+
+    def poll(self, timeout):
+        cdef int count = self.wait(-1 if timeout is None else timeout)
+        return [(self.ready[i].fd, self.ready[i].flags) for i in range(count)]
+
+    cdef int wait(self, double timeout) except -1:
+        """Wait at most ``timeout`` seconds (negative: for ever); how many are in ``ready``."""
+        cdef int count
+        cdef double until = jf_monotonic() + timeout
+        while True:
+            with nogil:
+                count = jf_poller_wait(self.poller, self.ready, timeout)
+            if count >= 0:
+                return count
+            if errno != EINTR:
+                raise os_error(errno)
+            PyErr_CheckSignals()  # PEP 475: go on waiting, unless the handler raises
+            if timeout > 0:
+                timeout = max(0.0, until - jf_monotonic())
+
+    def fileno(self):
+        """The descriptor: readable while ``poll`` has something to say."""
+        return self.poller
+
+    def close(self):
+        if self.poller >= 0:
+            close(self.poller)
+            self.poller = -1
+
+
+cdef class HotLoop(Tick):
+    """Goes before ``Reactor`` among the bases of an engine."""
+
+    cdef NativePoller poller
+    cdef bint real_time
+    cdef public object _clock
+    cdef public object _timers
+    cdef public dict _watchers
+    cdef public object _soon
+    cdef public list _ends
+    cdef public list _graves
+
+    def __init__(self, NativePoller poller not None, *args, **options):
+        self.poller = poller
+        super().__init__(poller, *args, **options)
+        self.real_time = self._clock is time.monotonic
+
+    def _tick(self):
+        """One turn of the loop; ``engines.loop`` says what happens in which order."""
+        cdef int count, i
+        cdef jf_event *event
+        cdef PyObject *watcher
+        cdef HotStream stream
+        cdef dict watchers = self._watchers
+        count = self.poller.wait(self.patience())
+        self.now = jf_monotonic() if self.real_time else self._clock()
+        self.ticks += 1
+        for i in range(count):
+            event = &self.poller.ready[i]
+            watcher = PyDict_GetItemWithError(watchers, event.fd)
+            if watcher is NULL:  # it ended earlier in this tick
+                continue
+            if isinstance(<object>watcher, HotStream):
+                stream = <HotStream>watcher  # held: the dictionary may let go of it meanwhile
+                stream.serve(event.flags)
+            else:
+                (<object>watcher).on_ready(event.flags)
+        if self._timers.next_at() is not None:
+            self._call_timers()
+        if self._soon or self._graves:
+            self._call_soon_and_bury()
+        if self._ends:
+            self._end_tick()
+
+    cdef double patience(self) except? -2:
+        """How long to wait, in seconds; negative: for ever."""
+        if self._soon or self._ends or self._graves:
+            return 0
+        when = self._timers.next_at()
+        return -1 if when is None else self._patience()
+
+    def fan_out(self, bytes data not None, transports):
+        """One ``send`` of the same ``bytes`` for each; returns those whose outbox is not empty."""
+        cdef list behind = [], sending = []
+        cdef HotStream stream
+        for transport in transports:
+            if isinstance(transport, HotStream):
+                stream = <HotStream>transport
+                if stream.write_closed:
+                    continue
+                if stream.outbox is None:
+                    sending.append(stream)
+                    continue
+            if transport.deliver(data):
+                behind.append(transport)
+        if sending:
+            self.send_all(data, sending, behind)
+        return behind
+
+    cdef int send_all(self, bytes data, list sending, list behind) except -1:
+        cdef Py_ssize_t count = len(sending), size = PyBytes_GET_SIZE(data), i
+        cdef const char *start = PyBytes_AS_STRING(data)
+        cdef Sending *sends = <Sending *>PyMem_Malloc(count * sizeof(Sending))
+        cdef HotStream stream
+        if sends is NULL:
+            raise MemoryError
+        try:
+            for i in range(count):
+                sends[i].fd = (<HotStream>sending[i]).fd
+            with nogil:
+                for i in range(count):
+                    sends[i].sent = send(sends[i].fd, start, size, MSG_NOSIGNAL)
+                    if sends[i].sent < 0:
+                        sends[i].sent = -errno
+            for i in range(count):
+                if sends[i].sent != size:
+                    stream = <HotStream>sending[i]
+                    if stream.send_rest(data, sends[i].sent):
+                        behind.append(stream)
+        finally:
+            PyMem_Free(sends)
+        return 0

@@ -1,0 +1,188 @@
+"""The hot path of a connection under a readiness loop: receive, send, flush, in C.
+
+What ``transports.stream.StreamBase`` does in Python, for the calls that are made for each arrival.
+Everything rarer is that class's: a transport is made of both. An arrival costs one call of Python
+code, the protocol's. The GIL stays held: a call that does not wait takes a microsecond, and to let
+go of the lock and take it again costs a tenth of that, when nobody wants it.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.string cimport memset, strerror
+
+from jackfield._native.fields cimport StreamFields
+
+from jackfield import limits
+
+cdef extern from "<sys/types.h>" nogil:
+    ctypedef long ssize_t
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+
+cdef extern from "<sys/socket.h>" nogil:
+    struct msghdr:
+        iovec *msg_iov
+        size_t msg_iovlen
+    ssize_t recv(int fd, void *buffer, size_t size, int flags)
+    ssize_t send(int fd, const void *buffer, size_t size, int flags)
+    ssize_t sendmsg(int fd, const msghdr *message, int flags)
+
+cdef extern from *:
+    """
+    #include <sys/socket.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0  /* macOS: Python ignores SIGPIPE by itself */
+    #endif
+    """
+    const int MSG_NOSIGNAL
+
+# The flags of pollers.base, which are poll(2)'s.
+cdef enum:
+    READ = 0x1
+    WRITE = 0x4
+    ERROR = 0x8
+    HANGUP = 0x10
+
+cdef enum:
+    RECEIVE = 65536  # limits.RECEIVE_SIZE, which a C array needs as a constant
+    GATHER = 64  # limits.GATHER_BUFFERS
+assert RECEIVE == limits.RECEIVE_SIZE and GATHER == limits.GATHER_BUFFERS
+
+# One for all connections: what is received is copied out of it before anybody else receives.
+cdef char received[RECEIVE]
+
+
+cdef inline bint not_now(int number) noexcept:
+    return number == EAGAIN or number == EINTR
+
+
+cdef object os_error(int number):
+    return OSError(number, strerror(number).decode())
+
+
+cdef class HotStream(StreamFields):
+    """Goes before ``StreamBase`` among the bases of a transport."""
+
+    def on_ready(self, unsigned int flags):
+        """The poller says the descriptor is ready."""
+        self.serve(flags)
+
+    cdef int serve(self, unsigned int flags) except -1:
+        cdef ssize_t count
+        cdef int number
+        if flags != READ:
+            if self.outbox is not None:
+                self._flush()
+            if flags == WRITE:
+                return 0
+        if not self._interest & READ:  # paused earlier in this tick
+            if flags & (ERROR | HANGUP) and self._interest:
+                self._fail(self._socket_error())
+            return 0
+        if self.filling:
+            self._receive_into()
+            return 0
+        count = recv(self.fd, received, RECEIVE, 0)
+        if count < 0:
+            number = errno
+            if not not_now(number):
+                self._fail(self._error or os_error(number))
+            return 0
+        self.read_at = self.tick.now
+        try:
+            if count:
+                self.receiver.data_received(PyBytes_FromStringAndSize(received, count))
+            else:
+                self._end_of_stream()
+        except Exception as exc:
+            self.callback_failed(exc)
+        return 0
+
+    def write(self, data):
+        if self._gatherers:
+            self._catch_up()
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))
+        if self.write_closed:
+            self._written_too_late()
+        elif self.outbox is not None:
+            self.queue_rest(data, 0)
+            self._tell_to_pause()
+        elif self.send_now(<bytes>data):
+            self._tell_to_pause()
+
+    def deliver(self, bytes data not None):
+        if self.write_closed:
+            return False
+        if self.outbox is not None:
+            self.queue_rest(data, 0)
+        else:
+            self.send_now(data)
+        return self.outbox is not None
+
+    cdef int send_now(self, bytes data) except -1:
+        """Send; 1 if something is left, and queued."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t sent = send(self.fd, PyBytes_AS_STRING(data), size, MSG_NOSIGNAL)
+        if sent == size:
+            return 0
+        return self.send_rest(data, sent if sent >= 0 else -errno)
+
+    cdef int send_rest(self, bytes data, Py_ssize_t sent) except -1:
+        """Queue what one send left, which took ``sent`` bytes or failed with -errno; 1 if
+        something is queued now."""
+        if sent < 0:
+            if not not_now(<int>-sent):
+                self.write_failed(os_error(<int>-sent))
+                return 0
+            sent = 0
+        self.queue_rest(data, sent)
+        return 1
+
+    def _flush(self):
+        """Send what waits, as much as the kernel takes."""
+        cdef Py_ssize_t sent, size
+        cdef int number
+        outbox = self.outbox
+        while True:
+            sent = send_buffers(self.fd, outbox.buffers(), &size)
+            if sent < 0:
+                number = <int>-sent
+                if not_now(number):
+                    break
+                self.write_failed(os_error(number))
+                return
+            outbox.advance(sent)
+            if not outbox or sent < size:
+                break
+        self._flushed()
+
+
+cdef Py_ssize_t send_buffers(int fd, list buffers, Py_ssize_t *size) except? -1:
+    """One sendmsg(2) of up to GATHER buffers: bytes sent, or -errno. ``size``: bytes offered."""
+    cdef Py_buffer views[GATHER]
+    cdef iovec vectors[GATHER]
+    cdef msghdr message
+    cdef Py_ssize_t sent
+    cdef int held = 0
+    size[0] = 0
+    try:
+        for buffer in buffers[:GATHER]:
+            PyObject_GetBuffer(buffer, &views[held], PyBUF_SIMPLE)
+            vectors[held].iov_base = views[held].buf
+            vectors[held].iov_len = views[held].len
+            size[0] += views[held].len
+            held += 1
+        memset(&message, 0, sizeof(message))
+        message.msg_iov = vectors
+        message.msg_iovlen = held
+        sent = sendmsg(fd, &message, MSG_NOSIGNAL)
+        return sent if sent >= 0 else -errno
+    finally:
+        while held:
+            held -= 1
+            PyBuffer_Release(&views[held])
