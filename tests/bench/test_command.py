@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jackfield import engines
-from jackfield.bench import compiler, models, plot, servers
+from jackfield.bench import c_limits, compiler, models, plot, servers
+from jackfield.cli import bench_options
 from jackfield.cli.bench import command
-from jackfield.errors import SystemRefused
+from jackfield.errors import SystemRefused, UsageError
 
 TIMED: t.Final = ("--rounds", "1", "--seconds", "0.1", "--warmup", "0")
 
@@ -22,8 +23,8 @@ TIMED: t.Final = ("--rounds", "1", "--seconds", "0.1", "--warmup", "0")
 def _asyncio_in_our_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command's own work is tested here: any echo server will do."""
 
-    def stand_in(service: str, engine: str) -> servers.Contender:
-        assert service == "echo"
+    def stand_in(service: str, engine: str, scheme: str = "tcp") -> servers.Contender:
+        assert (service, scheme) == ("echo", "tcp")
         (peer,), _ = servers.find_peers("echo", ["asyncio"])
         return dataclasses.replace(peer, name=f"jackfield {engine}", ours=True)
 
@@ -40,8 +41,61 @@ def test_a_table_for_each_number_of_connections() -> None:
     assert "echo, 64 bytes, 2 connections" in result.stdout
     assert "echo, 64 bytes, 3 connections" in result.stdout
     assert "jackfield auto" in result.stdout
-    assert "requests: jackfield auto / asyncio = " in result.stdout
+    assert result.stdout.count("jackfield auto / ") == 2
     assert result.stderr == ""
+
+
+def test_a_table_for_each_figure_where_connections_grow(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "growth.png"
+    options = ("--connections", "1,4", "--connections", "2", "--peer", "c-epoll")
+    result = bench("echo", *TIMED, *options, "--plot", str(picture))
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert rows.count(["connections", "1", "2", "4"]) == 10
+    assert ["requests:", "ratio"] in rows
+    assert ["C", "epoll"] in [row[:2] for row in rows]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bars_where_nothing_grows(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "bars.png"
+    options = ("--in-flight", "2", "--peer", "c-epoll", "--plot", str(picture))
+    result = bench("accept", *TIMED, *options)
+    assert result.exit_code == 0, result.output
+    assert "C epoll (limit)" in result.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "case"),
+    [
+        ("accept", ("--in-flight", "2", *TIMED), "accept"),
+        ("start", ("--starts", "1", "--rounds", "1"), "start"),
+    ],
+)
+def test_json_of_the_other_cases(verb: str, options: tuple[str, ...], case: str) -> None:
+    result = bench(verb, *options, "--peer", "none", "--json", "-")
+    assert result.exit_code == 0, result.output
+    (found,) = json.loads(result.stdout)["results"]
+    assert found["case"] == case
+    assert found["servers"]["jackfield auto"]["metrics"][found["headline"]]["median"] > 0
+
+
+def test_datagrams_and_stalled_members_of_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of ours: the limits alone are quick."""
+    no_engine: t.Any = lambda case, services, options, scheme="tcp": (  # noqa: E731
+        c_limits.find(case, c_limits.names(case)),
+        [],
+    )
+    monkeypatch.setattr(bench_options, "contenders", no_engine)
+    result = bench("udp", *TIMED, "--size", "16,64")
+    assert result.exit_code == 0, result.output
+    assert "UDP echo, 16 bytes, 64 in flight" in result.stdout
+    result = bench("latency", *TIMED, "--members", "4", "--stalled", "1")
+    assert result.exit_code == 0, result.output
+    assert "4 members, 1 stalled, 100 messages of 1000 bytes/s" in result.stdout
 
 
 def test_json_to_standard_output_is_nothing_but_json() -> None:
@@ -75,7 +129,7 @@ def test_an_absent_peer_is_named_and_left_out(monkeypatch: pytest.MonkeyPatch) -
         return [], [servers.Absent(name, "not installed") for name in names]
 
     ours = servers.jackfield("echo", "auto")
-    monkeypatch.setattr(servers, "jackfield", lambda service, engine: ours)
+    monkeypatch.setattr(servers, "jackfield", lambda *_: ours)
     monkeypatch.setattr(servers, "find_peers", nobody)
     result = bench("echo", *TIMED, "--connections", "2")
     assert result.exit_code == 0, result.output
@@ -122,8 +176,22 @@ def test_models_without_matplotlib_measures_nothing(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("fanout", "--senders", "9", "--members", "8"), "--senders 9 must not exceed"),
+        (("fanout", "--senders", "9", "--members", "8"), "which are 8 of 8 members"),
         (("fanout", "--in-flight", "499"), "must be a multiple"),
+        (("fanout", "--grow", "members", "--in-flight", "499"), "which are 10 of 10 members"),
+        (("echo", "--connections", "1,x"), "'x' is not a valid integer"),
+        (("echo", "--connections", "1,0"), "0 is not in the range"),
+        (
+            ("echo", "--connections", "1,2", "--size", "3,4"),
+            "--connections and --size have several",
+        ),
+        (
+            ("echo", "--grow", "size", "--connections", "1,2"),
+            "--size and --connections have several",
+        ),
+        (("echo", "--plot", "x.svg"), "ends in .png"),
+        (("latency", "--stalled", "500"), "--stalled 500 must be less than --members 500"),
+        (("udp", "--size", "15"), "15 is not in the range"),
         (("echo", "--peer", "nginx"), "'nginx' is not one of"),
         (("echo", "--save", "../up"), "a name of letters, digits"),
         (("models", "--model", "iterative"), "--clients 1000: none of these models"),
@@ -133,8 +201,9 @@ def test_models_without_matplotlib_measures_nothing(monkeypatch: pytest.MonkeyPa
 )
 def test_wrong_options_are_refused(arguments: tuple[str, ...], message: str) -> None:
     result = bench(*arguments)
-    assert result.exit_code == 2
-    assert message in result.stderr
+    refused = isinstance(result.exception, UsageError)  # which the program shows in one line
+    assert refused or result.exit_code == 2
+    assert message in (str(result.exception) if refused else result.stderr)
 
 
 def test_without_a_compiler_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import textwrap
 import time
 import typing as t
 from collections.abc import Callable
@@ -76,7 +78,9 @@ def test_fanout_counts_every_members_messages(
     assert 0 < measured["operations"] <= measured["sent"] * members
 
 
-@pytest.mark.parametrize(("name", "wire"), [("uvloop", 52), ("redis", 84)])
+@pytest.mark.parametrize(
+    ("name", "wire"), [("uvloop", 52), ("redis", 84), ("nats", 67), ("ngircd", 79)]
+)
 def test_fanout_speaks_each_peers_language(name: str, wire: int) -> None:
     measured = fanout(peer("fanout", name))
     assert measured["wire_bytes"] == wire
@@ -189,3 +193,123 @@ def test_held_says_what_went_wrong(make_contender: MakeContender) -> None:
         load.held(server.target, connections=3, size=64, **SHORT) as measure,
     ):
         measure()
+
+
+DATAGRAMS = """
+import socket, sys
+
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    server.bind(("127.0.0.1", 0))
+    print(f"listening udp://127.0.0.1:{server.getsockname()[1]}", file=sys.stderr, flush=True)
+    number = 0
+    while True:
+        data, peer = server.recvfrom(65536)
+        number += 1
+"""
+
+
+def datagram_server(tmp_path: Path, body: str) -> Contender:
+    path = tmp_path / "datagrams.py"
+    path.write_text(DATAGRAMS + textwrap.indent(textwrap.dedent(body).strip(), " " * 8) + "\n")
+    return Contender("test server", (sys.executable, str(path)), "1")
+
+
+def test_datagrams_are_counted(tmp_path: Path) -> None:
+    with running(datagram_server(tmp_path, "server.sendto(data, peer)")) as server:
+        measured = load.udp(server.target, in_flight=100, size=64, **SHORT)
+    assert measured["operations"] > 0
+    assert (measured["lost"], measured["late"]) == (0, 0)
+    assert 0 < measured["p50_us"] <= measured["p99_us"]
+
+
+def test_lost_datagrams_are_counted_and_sent_again(tmp_path: Path) -> None:
+    body = "number % 50 == 0 or server.sendto(data, peer)"
+    with running(datagram_server(tmp_path, body)) as server:
+        measured = load.udp(server.target, in_flight=4, size=64, seconds=0.5, warmup=0.0)
+    assert measured["lost"] > 0
+    # With four under way the fifty before the next loss come soon: it has gone on each time.
+    assert measured["operations"] > 25 * measured["lost"]
+
+
+def test_a_second_answer_to_a_datagram_counts_for_nothing(tmp_path: Path) -> None:
+    body = "server.sendto(data, peer); server.sendto(data, peer)"
+    with running(datagram_server(tmp_path, body)) as server:
+        measured = load.udp(server.target, in_flight=4, size=64, **SHORT)
+    assert measured["late"] > 0
+    assert measured["lost"] == 0
+
+
+def test_datagrams_of_the_wrong_size_are_no_answers(tmp_path: Path) -> None:
+    with (
+        running(datagram_server(tmp_path, "server.sendto(data[1:], peer)")) as server,
+        pytest.raises(SystemRefused, match="63 bytes came back for a datagram of 64"),
+    ):
+        load.udp(server.target, in_flight=4, size=64, **SHORT)
+
+
+def test_accept_counts_connections_that_were_served(make_contender: MakeContender) -> None:
+    with running(make_contender("self.transport.write(data)")) as server:
+        measured = load.accept(server.target, in_flight=4, **SHORT)
+        assert measured["operations"] > 0
+        assert 0 < measured["p50_us"] <= measured["p99_us"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("self.transport.close()", "received none: the server closed it"),
+        ("self.transport.write(data + data)", "received more"),
+    ],
+)
+def test_accept_needs_an_echo(make_contender: MakeContender, body: str, message: str) -> None:
+    with (
+        running(make_contender(body)) as server,
+        pytest.raises(SystemRefused, match=message),
+    ):
+        load.accept(server.target, in_flight=4, **SHORT)
+
+
+def latency(contender: Contender, **changed: t.Any) -> load.Measured:
+    how = {"members": 4, "stalled": 1, "rate": 200, "size": 1000, **SHORT, **changed}
+    with running(contender) as server:
+        return load.latency(server.target, adapter=contender.speaks, **how)
+
+
+def test_latency_is_told_of_every_delivery_to_those_that_read(
+    make_contender: MakeContender,
+) -> None:
+    measured = latency(make_contender(TO_ALL), seconds=0.5)
+    # Three of four read 200 messages a second; a busy machine may bunch them at the ends.
+    assert 150 < measured["operations"] < 450
+    assert 0 < measured["p50_us"] <= measured["p99_us"] <= measured["p999_us"]
+    assert measured["gone"] == 0
+
+
+def test_members_that_stall_and_are_disconnected_are_counted(
+    make_contender: MakeContender,
+) -> None:
+    body = """
+    for member in list(members):
+        if member.get_write_buffer_size() > 65536:
+            members.remove(member)
+            member.abort()
+        else:
+            member.write(data)
+    """
+    measured = latency(make_contender(body), members=3, stalled=1)
+    assert measured["gone"] == 1
+
+
+def test_latency_notices_a_stray_message(make_contender: MakeContender) -> None:
+    body = """
+    self.messages += 1
+    for member in members:
+        member.write(data + b"stray" * 1000 * (self.messages == 40))
+    """
+    with pytest.raises(SystemRefused, match=r"received more than was sent|missing"):
+        latency(make_contender(body))
+
+
+def test_latency_needs_its_sender_to_read(make_contender: MakeContender) -> None:
+    with pytest.raises(SystemRefused, match="the sender itself has to read"):
+        latency(make_contender(TO_ALL), stalled=4)

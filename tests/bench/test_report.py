@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import io
 import json
 import typing as t
 
 from rich.console import Console
+from rich.table import Table
 
 from jackfield.bench import report
 from jackfield.bench.cases import Case, Metric
@@ -25,18 +27,23 @@ def result() -> Result:
     contenders = [
         Contender("jackfield epoll", ("never", "shown"), "0.1", ours=True),
         Contender("asyncio", (), "3.11"),
+        Contender("C epoll", (), "cc", limit=True),
     ]
-    case = Case("echo", "echo, 64 bytes", contenders, lambda _: {}, METRICS, "rate")
+    case = Case(
+        "echo", "echo, 64 bytes", contenders, lambda _: {}, METRICS, "rate", costs=("cpu_us",)
+    )
     samples = {
         "jackfield epoll": [{"rate": 1000.0 * n, "cpu_us": 5.0, "hidden": 1.0} for n in (3, 2, 4)],
         "asyncio": [{"rate": 1000.0 * n, "cpu_us": 9.0, "hidden": 1.0} for n in (2, 1, 2)],
+        "C epoll": [{"rate": 4000.0, "cpu_us": 4.0, "hidden": 1.0}] * 3,
     }
     return Result(case, t.cast(t.Any, samples))
 
 
-def drawn() -> str:
+def drawn(*tables: Table) -> str:
     output = io.StringIO()
-    Console(file=output, width=120).print(report.table(result()))
+    for table in tables or (report.table(result()),):
+        Console(file=output, width=120).print(table)
     return output.getvalue()
 
 
@@ -47,10 +54,19 @@ def test_the_table_shows_medians_and_the_headlines_spread() -> None:
     assert "secret" not in text
 
 
-def test_ratios_are_of_ours_to_the_peers() -> None:
-    assert report.ratio_lines(result()) == [
-        "requests: jackfield epoll / asyncio = 2.00 (1.50..2.00; more is better)"
-    ]
+def test_ratios_are_of_ours_to_the_peers_and_limits() -> None:
+    rows = [line.split() for line in drawn(*report.ratio_tables(result())).splitlines()]
+    assert ["jackfield", "epoll", "/", "more", "is", "better", "less", "is", "better"] in rows
+    assert ["asyncio", "2.00", "(1.50..2.00)", "0.56", "(0.56..0.56)"] in rows
+    assert [row[:3] for row in rows if "C" in row] == [["C", "epoll", "(limit)"]]
+
+
+def test_a_headline_that_is_a_ratio_is_not_divided() -> None:
+    found = result()
+    case = dataclasses.replace(found.case, is_ratio=True)
+    text = drawn(*report.ratio_tables(Result(case, found.samples)))
+    assert "requests" not in text
+    assert "0.56 (0.56..0.56)" in text
 
 
 def test_json_holds_every_round_and_the_machine() -> None:
@@ -71,7 +87,10 @@ def test_json_holds_every_round_and_the_machine() -> None:
     assert case["units"] == {"rate": "/s", "cpu_us": "us/op", "hidden": "s"}
     ours = case["servers"]["jackfield epoll"]
     assert ours["metrics"]["rate"] == {"median": 3000.0, "low": 2000.0, "high": 4000.0}
-    assert ours["ratios"] == {"asyncio": {"median": 2.0, "low": 1.5, "high": 2.0}}
+    assert list(ours["ratios"]) == ["rate", "cpu_us"]
+    assert ours["ratios"]["rate"]["asyncio"] == {"median": 2.0, "low": 1.5, "high": 2.0}
+    assert ours["ratios"]["cpu_us"]["C epoll"]["median"] == 1.25
     assert [sample["rate"] for sample in ours["rounds"]] == [3000.0, 2000.0, 4000.0]
-    assert case["servers"]["asyncio"]["ratios"] == {}
+    assert list(case["servers"]["asyncio"]["ratios"]["rate"]) == ["C epoll"]
+    assert case["servers"]["C epoll"]["limit"]
     assert "never" not in text

@@ -34,7 +34,8 @@ class Metric(t.NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A measurement. ``headline`` is the metric that ratios are taken of."""
+    """A measurement. ``headline`` is the metric that ratios are taken of, and so are ``costs``,
+    of which less is better. A headline that ``is_ratio`` is not divided once more."""
 
     name: str
     title: str
@@ -43,6 +44,17 @@ class Case:
     metrics: tuple[Metric, ...]
     headline: str
     more_is_better: bool = True
+    costs: tuple[str, ...] = ()
+    is_ratio: bool = False
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The keys of the metrics that ratios are taken of."""
+        return self.costs if self.is_ratio else (self.headline, *self.costs)
+
+    def metric(self, key: str) -> Metric:
+        """The metric of that key."""
+        return next(metric for metric in self.metrics if metric.key == key)
 
 
 _CPU: t.Final = (
@@ -83,6 +95,7 @@ def echo(
         measure,
         (Metric("rate", "requests", "/s", 0), *_LATENCY, *_CPU, _MEMORY),
         "rate",
+        costs=("cpu_us",),
     )
 
 
@@ -128,6 +141,69 @@ def fanout(
             _MEMORY,
         ),
         "rate",
+        costs=("cpu_us",),
+    )
+
+
+def accept(
+    contenders: Sequence[Contender],
+    *,
+    in_flight: int = 32,
+    seconds: float = 2.0,
+    warmup: float = 0.5,
+) -> Case:
+    """Connections that exchange one byte and close, ``in_flight`` at a time."""
+
+    def measure(contender: Contender) -> Sample:
+        with running(contender) as server:
+            measured = load.accept(
+                server.target, in_flight=in_flight, seconds=seconds, warmup=warmup
+            )
+            return rates(measured) | latencies(measured) | _memory(server.memory())
+
+    return Case(
+        "accept",
+        f"accept, one byte each, {in_flight} connections at a time",
+        contenders,
+        measure,
+        (Metric("rate", "connections", "/s", 0), *_LATENCY, *_CPU, _MEMORY),
+        "rate",
+        costs=("cpu_us",),
+    )
+
+
+def udp(
+    contenders: Sequence[Contender],
+    *,
+    in_flight: int = 64,
+    size: int = 64,
+    seconds: float = 2.0,
+    warmup: float = 0.5,
+) -> Case:
+    """Datagrams of ``size`` bytes and their answers, ``in_flight`` under way."""
+
+    def measure(contender: Contender) -> Sample:
+        with running(contender) as server:
+            measured = load.udp(
+                server.target, in_flight=in_flight, size=size, seconds=seconds, warmup=warmup
+            )
+            lost = {"lost": float(measured["lost"])}
+            return rates(measured) | latencies(measured) | lost | _memory(server.memory())
+
+    return Case(
+        "udp",
+        f"UDP echo, {size} bytes, {in_flight} in flight",
+        contenders,
+        measure,
+        (
+            Metric("rate", "answers", "/s", 0),
+            Metric("lost", "lost", "", 0),
+            *_LATENCY,
+            *_CPU,
+            _MEMORY,
+        ),
+        "rate",
+        costs=("cpu_us",),
     )
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from jackfield.errors import SystemRefused
 
 SOURCES: t.Final = Path(__file__).parent / "c"
-FLAGS: t.Final = ("-std=c11", "-O2", "-Wall", "-Wextra")
+OPTIMISATION: t.Final = "-O2"
+FLAGS: t.Final = ("-std=c11", OPTIMISATION, "-Wall", "-Wextra")
 COMPILE_TIMEOUT: t.Final = 120.0
 """Seconds: a few hundred lines take one; a machine that needs more cannot be measured on."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import select
+import signal
 import subprocess
 import typing as t
 from collections.abc import Callable, Iterator
@@ -17,7 +18,10 @@ from jackfield.bench import compiler
 from jackfield.bench.cores import pinned
 from jackfield.errors import SystemRefused
 
-PARTS: t.Final = ("load.c", "connections.c", "measure.c", "echo.c", "fanout.c")
+PARTS: t.Final = (
+    *("load.c", "connections.c", "measure.c"),
+    *("echo.c", "fanout.c", "adapters.c", "lines.c", "accept.c", "udp.c", "latency.c"),
+)
 READY: t.Final = "ready\n"
 """What the generator says when every connection stands."""
 
@@ -38,7 +42,8 @@ class Measured(t.TypedDict, total=False):
     """What the generator prints. Seconds, and for latencies microseconds.
 
     ``answered`` is what ``held`` counts: all answers, those of the warm-up too.
-    ``wait`` is the time in which a process was ready to run and another had its core.
+    ``wait`` is the time in which a process was ready to run and another had its core. ``lost``
+    and ``late`` are datagrams; ``gone`` the stalled members that the server has disconnected.
     """
 
     operations: int
@@ -53,6 +58,9 @@ class Measured(t.TypedDict, total=False):
     answered: int
     sent: int
     wire_bytes: int
+    lost: int
+    late: int
+    gone: int
 
 
 def program() -> Path:
@@ -78,11 +86,40 @@ def fanout(
 ) -> Measured:
     """``senders`` of the ``members`` of a room keep ``in_flight`` messages under way.
 
-    ``adapter`` is how the server is spoken to (chat, redis, raw); ``size`` the bytes of a chat
-    line as it is delivered, its CR LF included. Raises ``SystemRefused`` when a message was
+    ``adapter`` is how the server is spoken to (c/adapters.c lists them); ``size`` the bytes of a
+    chat line as it is delivered, its CR LF included. Raises ``SystemRefused`` when a message was
     lost or anything else was received.
     """
     return _measure("fanout", target, seconds, warmup, adapter, members, senders, in_flight, size)
+
+
+def accept(target: Target, *, in_flight: int, seconds: float, warmup: float) -> Measured:
+    """Connect, send a byte, receive it back, close; ``in_flight`` connections at a time."""
+    return _measure("accept", target, seconds, warmup, in_flight)
+
+
+def udp(target: Target, *, in_flight: int, size: int, seconds: float, warmup: float) -> Measured:
+    """``in_flight`` datagrams of ``size`` bytes are under way; a lost one is sent again."""
+    return _measure("udp", target, seconds, warmup, in_flight, size)
+
+
+def latency(
+    target: Target,
+    *,
+    adapter: str,
+    members: int,
+    stalled: int,
+    rate: int,
+    size: int,
+    seconds: float,
+    warmup: float,
+) -> Measured:
+    """``rate`` messages a second to ``members`` of a room, ``stalled`` of which do not read.
+
+    The percentiles are of deliveries to the others. ``size`` and ``adapter`` as in ``fanout``.
+    """
+    arguments = (adapter, members, stalled, rate, size)
+    return _measure("latency", target, seconds, warmup, *arguments)
 
 
 @contextlib.contextmanager
@@ -177,6 +214,8 @@ def _measure(mode: str, target: Target, *arguments: object) -> Measured:
         except BaseException:
             process.kill()
             raise
+    if process.returncode == -signal.SIGALRM:
+        raise SystemRefused("the load generator gave up: connecting took more than two minutes")
     if process.returncode != 0:
         raise SystemRefused(trouble.strip() or f"the load generator ended: {process.returncode}")
     return t.cast(Measured, json.loads(output))

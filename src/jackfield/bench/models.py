@@ -11,10 +11,9 @@ import dataclasses
 import typing as t
 from collections.abc import Sequence
 
-from rich import box
 from rich.table import Table
 
-from jackfield.bench import cases, load, processes
+from jackfield.bench import cases, growth, load, processes
 from jackfield.bench.cases import Case, Metric
 from jackfield.bench.runner import Result
 from jackfield.bench.servers import Contender, jackfield, running
@@ -112,31 +111,6 @@ def _sample(
     return cases.rates(measured) | cases.latencies(measured) | {"switches": switches}
 
 
-def lines(results: Sequence[Result], metric: Metric) -> dict[str, list[float | None]]:
-    """The medians of ``metric``: a model's name -> one for each result, None where it was left
-    out."""
-    names = dict.fromkeys(name for result in results for name in result.samples)
-    return {
-        name: [
-            result.spreads(name)[metric.key].median if name in result.samples else None
-            for result in results
-        ]
-        for name in names
-    }
-
-
 def tables(results: Sequence[Result], clients: Sequence[int]) -> list[Table]:
     """A table for each figure: a row for each model, a column for each number of clients."""
-    return [_table(results, clients, metric) for metric in _METRICS if metric.shown]
-
-
-def _table(results: Sequence[Result], clients: Sequence[int], metric: Metric) -> Table:
-    title = f"{metric.title}, {metric.unit}"
-    drawn = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
-    drawn.add_column("clients", no_wrap=True, min_width=12)
-    for count in clients:
-        drawn.add_column(f"{count:,}", justify="right", no_wrap=True, min_width=10)
-    for name, values in lines(results, metric).items():
-        shown = ["-" if value is None else f"{value:,.{metric.digits}f}" for value in values]
-        drawn.add_row(name, *shown)
-    return drawn
+    return growth.tables(results, "clients", clients, _METRICS)

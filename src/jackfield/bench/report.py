@@ -12,7 +12,7 @@ from rich.table import Table
 
 from jackfield.bench.cases import Metric
 from jackfield.bench.runner import Result
-from jackfield.bench.servers import Absent
+from jackfield.bench.servers import Absent, Contender
 from jackfield.bench.summary import Spread
 
 WIDTH: t.Final = 110
@@ -51,20 +51,30 @@ def _figure(metric: Metric, measured: dict[str, Spread], headline: str) -> str:
     return text
 
 
-def ratio_lines(result: Result) -> list[str]:
-    """A line for each of ours and each peer: the headline's ratio, median and spread."""
+def ratio_tables(result: Result) -> list[Table]:
+    """One for each of ours: a row a peer or limit, a column for the headline and each cost."""
+    ours = [contender for contender in result.case.contenders if contender.ours]
+    others = [contender for contender in result.case.contenders if not contender.ours]
+    return [_ratio_table(result, one, others) for one in ours if others]
+
+
+def _ratio_table(result: Result, ours: Contender, others: Sequence[Contender]) -> Table:
     case = result.case
-    title = next(metric.title for metric in case.metrics if metric.key == case.headline)
-    better = "more" if case.more_is_better else "less"
-    return [
-        f"{title}: {ours.name} / {peer.name} = {value.median:.2f} "
-        f"({value.low:.2f}..{value.high:.2f}; {better} is better)"
-        for ours in case.contenders
-        if ours.ours
-        for peer in case.contenders
-        if not peer.ours
-        for value in [result.ratio(ours.name, peer.name)]
-    ]
+    drawn = Table(box=box.SIMPLE, pad_edge=False)
+    drawn.add_column(f"{ours.name} /", no_wrap=True)
+    for key in case.compared:
+        better = "more" if case.more_is_better and key == case.headline else "less"
+        metric = case.metric(key)
+        of = f" {metric.unit}" if case.is_ratio else ""
+        title = f"{metric.title}{of}\n{better} is better"
+        drawn.add_column(title, justify="right", no_wrap=True)
+    for other in others:
+        ratios = [result.ratio(ours.name, other.name, key) for key in case.compared]
+        name = f"{other.name} (limit)" if other.limit else other.name
+        drawn.add_row(
+            name, *[f"{one.median:.2f} ({one.low:.2f}..{one.high:.2f})" for one in ratios]
+        )
+    return drawn
 
 
 def warning_lines(results: Sequence[Result]) -> list[str]:
@@ -96,14 +106,14 @@ def as_json(
 
 def _result(result: Result) -> dict[str, t.Any]:
     case = result.case
-    peers = [contender.name for contender in case.contenders if not contender.ours]
     servers = {}
     for contender in case.contenders:
         name = contender.name
         servers[name] = {
             "version": contender.version,
+            "limit": contender.limit,
             "metrics": {key: value._asdict() for key, value in result.spreads(name).items()},
-            "ratios": {peer: result.ratio(name, peer)._asdict() for peer in peers if peer != name},
+            "ratios": {key: _ratios(result, name, key) for key in case.compared},
             "rounds": result.samples[name],
         }
     return {
@@ -114,4 +124,12 @@ def _result(result: Result) -> dict[str, t.Any]:
         "units": {metric.key: metric.unit for metric in case.metrics},
         "servers": servers,
         "warnings": result.warnings(),
+    }
+
+
+def _ratios(result: Result, name: str, metric: str) -> dict[str, dict[str, float]]:
+    return {
+        other.name: result.ratio(name, other.name, metric)._asdict()
+        for other in result.case.contenders
+        if not other.ours and other.name != name
     }

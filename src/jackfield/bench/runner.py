@@ -33,9 +33,9 @@ class Result:
         """The median, lowest and highest of each metric of contender ``name``."""
         return spreads(self.samples[name])
 
-    def ratio(self, name: str, other: str) -> Spread:
-        """How often ``name``'s headline figure is ``other``'s, round by round."""
-        return ratio(self.samples[name], self.samples[other], self.case.headline)
+    def ratio(self, name: str, other: str, metric: str = "") -> Spread:
+        """``name``'s figure (the headline if none is named) by ``other``'s, round by round."""
+        return ratio(self.samples[name], self.samples[other], metric or self.case.headline)
 
     def warnings(self) -> list[str]:
         """A line for each contender whose figure is not to be trusted, and why."""

@@ -2,7 +2,7 @@
 
 A contender is a command line. It says where it listens with a line like jackfield's own
 (``listening tcp://127.0.0.1:PORT ...``) on standard error; one that cannot is given a free
-port and watched until it answers. A server is ended through the handle it was started with.
+port and watched until it listens there. A server is ended through the handle it was started with.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import importlib.util
 import os
 import platform
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,14 +21,15 @@ import time
 import typing as t
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from jackfield.bench import processes
+from jackfield.bench import processes, programs
 from jackfield.bench.cores import pinned
 from jackfield.bench.load import Target
 from jackfield.errors import SystemRefused
 
-HOST: t.Final = "127.0.0.1"
-PORT: t.Final = "{port}"
+HOST: t.Final = programs.HOST
+PORT: t.Final = programs.PORT
 """In a contender's command: replaced by a free port, since the server cannot report one."""
 
 START_TIMEOUT: t.Final = 30.0
@@ -39,16 +39,27 @@ END_TIMEOUT: t.Final = 10.0
 START_CHECK: t.Final = 0.01
 """Seconds between two looks at whether a server listens yet."""
 
+TCP_LISTEN: t.Final = "0A"
+"""In /proc/net/tcp (include/net/tcp_states.h)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A server to measure. ``speaks`` is the load's adapter in fan-out (c/fanout.c)."""
+    """A server to measure. ``speaks`` is the load's adapter in fan-out (c/adapters.c).
+
+    ``config`` is the text of the file whose path takes the place of ``programs.CONFIG``;
+    ``most`` the number of connections that it takes, 0: as many as come. One that is a ``limit``
+    is there to be approached (c_limits.py).
+    """
 
     name: str
     command: tuple[str, ...]
     version: str
     speaks: str = "chat"
     ours: bool = False
+    config: str = ""
+    most: int = 0
+    limit: bool = False
 
 
 class Server:
@@ -62,15 +73,22 @@ class Server:
         return processes.memory(self.target.pid)
 
 
-def jackfield(service: str, engine: str) -> Contender:
-    """jackfield's own ``service`` (echo, chat) on ``engine``, with nothing that limits load."""
-    command = (sys.executable, "-m", "jackfield", "serve", service, f"tcp://{HOST}:0")
+ROOM: t.Final = "room"
+"""Instead of a service: bare_room.py, which is the chat's fan-out and nothing else."""
+
+
+def jackfield(service: str, engine: str, scheme: str = "tcp") -> Contender:
+    """jackfield's own ``service`` (echo, chat), with nothing that limits load; or ``ROOM``."""
+    bare = service == ROOM
+    served = "jackfield.bench.bare_room:Everyone" if bare else service
+    command = (sys.executable, "-m", "jackfield", "serve", served, f"{scheme}://{HOST}:0")
     options = ("--engine", engine, "--log-level", "warning", "--max-connections", "0")
     flood = ("--flood", "off") if service == "chat" else ()
     return Contender(
-        f"jackfield {engine}",
+        f"jackfield {engine}{', bare room' if bare else ''}",
         (*command, *options, *flood),
         importlib.metadata.version("jackfield"),
+        speaks="raw" if bare else "chat",
         ours=True,
     )
 
@@ -82,6 +100,10 @@ class Absent(t.NamedTuple):
     reason: str
 
 
+Find: t.TypeAlias = Callable[[str], Contender | Absent]
+"""Finds a peer that does the named work (echo, fanout, udp), or says why there is none."""
+
+
 def _python(module: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"jackfield.bench.peers.{module}", "0")
 
@@ -90,41 +112,81 @@ def _asyncio(work: str) -> Contender | Absent:
     return Contender("asyncio", _python(f"asyncio_{work}"), platform.python_version())
 
 
-def _uvloop(work: str) -> Contender | Absent:
-    if importlib.util.find_spec("uvloop") is None:
-        return Absent("uvloop", "not installed (pip install 'jackfield[bench]')")
-    return Contender("uvloop", _python(f"uvloop_{work}"), importlib.metadata.version("uvloop"))
+def _library(name: str) -> Find:
+    """A peer that is a Python package, with a small server in bench/peers for each work."""
+
+    def find(work: str) -> Contender | Absent:
+        if importlib.util.find_spec(name) is None:
+            return Absent(name, "not installed (pip install 'jackfield[bench]')")
+        return Contender(name, _python(f"{name}_{work}"), importlib.metadata.version(name))
+
+    return find
 
 
-def _redis(work: str) -> Contender | Absent:
-    program = shutil.which("redis-server")
-    if program is None:
-        return Absent("redis", "redis-server is not installed")
-    options = ("--port", PORT, "--bind", HOST, "--save", "", "--appendonly", "no")
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"v=(\S+)", said.stdout)
-    version = found[1] if found else "unknown"
-    return Contender("redis", (program, *options), version, speaks="redis")
+def _program(name: str) -> Find:
+    program = programs.PROGRAMS[name]
+
+    def find(work: str) -> Contender | Absent:
+        path = programs.find(program)
+        if path is None:
+            package = program.command
+            return Absent(name, f"{package} is not installed (Debian: apt-get install {package})")
+        return Contender(
+            name,
+            (path, *program.options),
+            programs.version_of(program, path),
+            speaks=program.speaks,
+            config=program.config,
+            most=program.most,
+        )
+
+    return find
 
 
-_PEERS: t.Final[dict[str, dict[str, Callable[[str], Contender | Absent]]]] = {
-    "echo": {"asyncio": _asyncio, "uvloop": _uvloop},
-    "fanout": {"redis": _redis, "uvloop": _uvloop},
-    "idle": {"asyncio": _asyncio, "uvloop": _uvloop},
+_LIBRARIES: t.Final[dict[str, Find]] = {
+    "asyncio": _asyncio,
+    **{name: _library(name) for name in ("uvloop", "gevent", "twisted")},
 }
-_WORK: t.Final = {"echo": "echo", "fanout": "fanout", "idle": "echo"}
+_CHATS: t.Final[dict[str, Find]] = {name: _program(name) for name in programs.PROGRAMS}
+_PEERS: t.Final[dict[str, dict[str, Find]]] = {
+    "echo": _LIBRARIES,
+    "fanout": {**_CHATS, "uvloop": _library("uvloop")},
+    "idle": _LIBRARIES,
+    "accept": _LIBRARIES,
+    "udp": _LIBRARIES,
+    # Neither ncat nor ngircd can be asked: they do not send to the sender, by which time is told.
+    "latency": {name: _program(name) for name in ("redis", "nats")}
+    | {"uvloop": _library("uvloop")},
+    "start": _LIBRARIES,
+}
+_WORK: t.Final = {"idle": "echo", "accept": "echo", "latency": "fanout", "start": "echo"}
+"""What a peer does in a case, where that is not called as the case is."""
 
 
 def peer_names(case: str) -> tuple[str, ...]:
-    """The peers that ``case`` (echo, fanout, idle) can be compared with, installed or not."""
+    """The peers that ``case`` (echo, fanout, accept ...) has, installed or not."""
     return tuple(_PEERS[case])
 
 
 def find_peers(case: str, names: t.Iterable[str]) -> tuple[list[Contender], list[Absent]]:
     """The named peers of ``case``: those present, and those left out with the reason."""
-    found = [_PEERS[case][name](_WORK[case]) for name in names]
+    found = [_PEERS[case][name](_WORK.get(case, case)) for name in names]
     present = [peer for peer in found if isinstance(peer, Contender)]
     return present, [peer for peer in found if isinstance(peer, Absent)]
+
+
+def leave_out_small(
+    contenders: t.Iterable[Contender], connections: int
+) -> tuple[list[Contender], list[Absent]]:
+    """Those that take so many connections, and those that do not."""
+    able: list[Contender] = []
+    small: list[Absent] = []
+    for one in contenders:
+        if one.most and one.most < connections:
+            small.append(Absent(one.name, f"takes {one.most} connections at most"))
+        else:
+            able.append(one)
+    return able, small
 
 
 @contextlib.contextmanager
@@ -133,10 +195,9 @@ def running(contender: Contender) -> Iterator[Server]:
 
     Raises ``SystemRefused`` with its last words when it ends instead of listening.
     """
-    port = _free_port() if PORT in contender.command else 0
-    command = [str(port) if word == PORT else word for word in contender.command]
+    port = _free_port() if PORT in (*contender.command, *contender.config.split()) else 0
     # Its log goes to a file: a pipe that nobody reads would fill and stop it.
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as log, _command(contender, port) as command:
         with pinned("server"):
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
@@ -147,12 +208,22 @@ def running(contender: Contender) -> Iterator[Server]:
             _end(process)
 
 
+@contextlib.contextmanager
+def _command(contender: Contender, port: int) -> Iterator[list[str]]:
+    """The command with the port in it, and with the path of its configuration."""
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write(contender.config.replace(PORT, str(port)))
+        file.flush()
+        known = {PORT: str(port), programs.CONFIG: file.name}
+        yield [known.get(word, word) for word in contender.command]
+
+
 def _wait_listening(
     contender: Contender, process: subprocess.Popen[bytes], port: int, log: t.IO[bytes]
 ) -> Server:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
-        found = port if port and _answers(port) else _announced(_read(log))
+        found = port if port and _listens(port) else _announced(_read(log))
         if found:
             return Server(Target(HOST, found, process.pid))
         if process.poll() is not None:
@@ -163,7 +234,9 @@ def _wait_listening(
 
 
 def _announced(text: str) -> int:
-    found = re.search(rf"^listening tcp://{re.escape(HOST)}:(\d+)\b.*\n", text, re.MULTILINE)
+    found = re.search(
+        rf"^listening (?:tcp|udp)://{re.escape(HOST)}:(\d+)\b.*\n", text, re.MULTILINE
+    )
     return int(found[1]) if found else 0
 
 
@@ -180,9 +253,10 @@ def _free_port() -> int:
         return port
 
 
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
+def _listens(port: int) -> bool:
+    # Not by connecting: ncat --chat ends when a member is gone before it was greeted.
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return any(row[1].endswith(f":{port:04X}") and row[3] == TCP_LISTEN for row in rows)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -2,6 +2,10 @@
  *
  * Sends block (with a time limit): no mode has more under way on one connection than a socket
  * buffer holds. Receives never do.
+ *
+ * What an answer costs here has to be less than what it costs the server: events are edge
+ * triggered, which spares the kernel a second look at each; bytes that are only counted are left
+ * in the kernel (MSG_TRUNC); congestion control is the cheapest there is.
  */
 #define _GNU_SOURCE
 #include "load.h"
@@ -39,6 +43,8 @@ static int dial(const struct addrinfo *where)
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    /* Always there, and nobody needs leave for it; the default may compute a pace (bbr). */
+    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", sizeof "reno" - 1);
     if (connect(fd, where->ai_addr, where->ai_addrlen) != 0)
         die("connect: %s", strerror(errno));
     return fd;
@@ -55,6 +61,14 @@ void send_all(struct connection *c, const char *data, size_t length)
         data += n;
         length -= (size_t)n;
     }
+}
+
+static size_t take(struct load *load, struct connection *c, size_t length)
+{
+    c->received += length;
+    if (load->arrived != NULL)
+        load->arrived(load, (int)(c - load->connections), length);
+    return length;
 }
 
 /* Connect [from, to), say hello on each, and wait until each was answered: a full backlog
@@ -74,56 +88,77 @@ static void open_batch(struct load *load, const struct addrinfo *where, int from
         if (n < 0)
             die("connection %d of %d: %s", i + 1, load->count,
                 errno == EAGAIN ? "no answer from the server" : strerror(errno));
+        take(load, &load->connections[i], (size_t)n);
     }
 }
 
-static void watch(struct load *load)
+static void watch(struct load *load, int from, int to)
 {
-    load->poller = epoll_create1(EPOLL_CLOEXEC);
-    for (int i = 0; i < load->count; i++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
+    for (int i = from; i < to; i++) {
+        struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u32 = (uint32_t)i};
         if (epoll_ctl(load->poller, EPOLL_CTL_ADD, load->connections[i].fd, &event) != 0)
             die("epoll_ctl: %s", strerror(errno));
     }
 }
 
-void open_connections(struct load *load, int count, hello_writer *hello)
+static size_t receive_block(struct load *load, struct connection *c)
 {
-    struct addrinfo *where = resolve(load);
-    load->count = count;
-    load->connections = calloc((size_t)count, sizeof *load->connections);
-    if (load->connections == NULL)
-        die("out of memory for %d connections", count);
-    for (int i = 0; i < count; i += CONNECT_BATCH)
-        open_batch(load, where, i, i + CONNECT_BATCH < count ? i + CONNECT_BATCH : count, hello);
-    freeaddrinfo(where);
-    watch(load);
-}
-
-size_t receive(struct load *load, struct connection *c)
-{
-    ssize_t n = recv(c->fd, load->buffer, BUFFER_SIZE, MSG_DONTWAIT);
+    int flags = MSG_DONTWAIT | (load->arrived == NULL ? MSG_TRUNC : 0);
+    ssize_t n = recv(c->fd, load->buffer, BUFFER_SIZE, flags);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (n <= 0)
         die("connection %d of %d: %s", (int)(c - load->connections) + 1, load->count,
             n == 0 ? "the server closed it" : strerror(errno));
-    c->received += (uint64_t)n;
-    return (size_t)n;
+    return take(load, c, (size_t)n);
+}
+
+/* All there is: epoll tells of it once. */
+size_t receive(struct load *load, struct connection *c)
+{
+    size_t n, all = 0;
+    do
+        all += n = receive_block(load, c);
+    while (n == BUFFER_SIZE);
+    return all;
+}
+
+/* Read what has arrived within `timeout` milliseconds; returns how many connections had some. */
+static int drain(struct load *load, int timeout)
+{
+    struct epoll_event events[EVENTS];
+    int n = epoll_wait(load->poller, events, EVENTS, timeout);
+    for (int i = 0; i < n; i++)
+        receive(load, &load->connections[events[i].data.u32]);
+    return n;
+}
+
+void open_connections(struct load *load, int count, hello_writer *hello)
+{
+    struct addrinfo *where = resolve(load);
+    int batch = load->batch ? load->batch : CONNECT_BATCH;
+    load->count = count;
+    load->connections = calloc((size_t)count, sizeof *load->connections);
+    load->poller = epoll_create1(EPOLL_CLOEXEC);
+    if (load->connections == NULL || load->poller < 0)
+        die("out of memory or descriptors for %d connections", count);
+    for (int i = 0; i < count; i += batch) {
+        int end = i + batch < count ? i + batch : count;
+        open_batch(load, where, i, end, hello);
+        watch(load, i, end);
+        /* Members hear of each other's coming: a server may wait for one that does not read. */
+        drain(load, 0);
+    }
+    freeaddrinfo(where);
 }
 
 /* Start counting from zero, then read until nothing more comes. */
 void quiet(struct load *load)
 {
-    struct epoll_event events[EVENTS];
     uint64_t limit = now_ns() + QUIET_LIMIT_S * 1000000000ull;
-    int n;
     for (int i = 0; i < load->count; i++)
         load->connections[i].received = 0;
-    while ((n = epoll_wait(load->poller, events, EVENTS, QUIET_MS)) != 0) {
-        for (int i = 0; i < n; i++)
-            receive(load, &load->connections[events[i].data.u32]);
+    while (drain(load, QUIET_MS) != 0)
         if (now_ns() > limit)
             die("the server still sends %d s after the last handshake", QUIET_LIMIT_S);
-    }
 }

@@ -11,6 +11,7 @@ enum {
     EVENTS = 1024,         /* readiness events per wait */
     CONNECT_BATCH = 64,    /* half the smallest usual backlog (128), so that no SYN is dropped */
     HELLO_SIZE = 256,      /* the longest first message of any server spoken to */
+    DATAGRAM_LEAST = 16,   /* bytes: what udp.c writes at the beginning of each */
     QUIET_MS = 200,        /* nothing received for so long: the handshakes are over */
     QUIET_LIMIT_S = 30,    /* a server that never goes quiet is not one we can measure */
 };
@@ -18,6 +19,7 @@ enum {
 struct connection {
     int fd;
     uint64_t received; /* bytes, since the last quiet() */
+    uint64_t messages; /* received, where they are counted (lines.c) */
     uint64_t sent;     /* messages */
     uint64_t started;  /* when its request left, nanoseconds */
 };
@@ -31,6 +33,8 @@ struct load {
     int count;
     struct connection *connections;
     char *buffer; /* BUFFER_SIZE bytes, reused for every receive */
+    int batch;    /* connections opened at a time; 0: CONNECT_BATCH */
+    void (*arrived)(struct load *load, int index, size_t length); /* in buffer; may be NULL */
 };
 
 /* Writes the first message of connection `index` to `out`; returns its length. */
@@ -68,5 +72,9 @@ void run_echo(struct load *load, size_t size, int held);
 void run_fanout(struct load *load, const char *adapter, int members, int senders, int in_flight,
                 size_t size);
 void run_idle(struct load *load, int count);
+void run_udp(struct load *load, int in_flight, size_t size);
+void run_accept(struct load *load, int in_flight);
+void run_latency(struct load *load, const char *adapter, int members, int stalled, double rate,
+                 size_t size);
 
 #endif

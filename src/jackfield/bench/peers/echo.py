@@ -1,4 +1,4 @@
-"""The echo protocol of the asyncio and uvloop peers: as short as asyncio lets it be."""
+"""The echo protocols of the asyncio and uvloop peers: as short as asyncio lets them be."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ class Echo(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._transport.write(data)
+
+
+class DatagramEcho(asyncio.DatagramProtocol):
+    """Sends back each datagram."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = t.cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._transport.sendto(data, addr)
