@@ -17,8 +17,8 @@ import click
 import pytest
 
 from jackfield import engines, limits, services
-from jackfield.cli import VERBS, Verbs
-from jackfield.cli import command as jackfield
+from jackfield.cli.verbs import VERBS, Verbs
+from jackfield.cli.verbs import command as jackfield
 from jackfield.endpoint import Endpoint
 
 ROOT: t.Final = Path(__file__).parent.parent

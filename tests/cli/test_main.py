@@ -6,7 +6,8 @@ import pytest
 from tests.cli.process import run
 
 import jackfield
-from jackfield.cli import VERBS, main
+from jackfield.cli import main
+from jackfield.cli.verbs import VERBS
 
 
 def test_without_a_verb_it_shows_its_help_and_that_is_a_mistake() -> None:

@@ -16,7 +16,7 @@ from tests.cli.process import JACKFIELD, Serving, run
 from tests.support import receive, receive_all, receive_until, reset, until
 
 from jackfield import engines, limits
-from jackfield.cli import main, serve
+from jackfield.cli import main, serving
 from jackfield.errors import UsageError
 
 ANY: t.Final = "tcp://127.0.0.1:0"
@@ -52,8 +52,8 @@ def test_the_defaults(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         asked.update(options, endpoints=endpoints)
         raise UsageError("seen enough")
 
-    monkeypatch.setattr(serve, "_log_to_stderr", lambda _level: None)
-    monkeypatch.setattr(serve, "Server", server)
+    monkeypatch.setattr(serving, "_log_to_stderr", lambda _level: None)
+    monkeypatch.setattr(serving, "Server", server)
     assert main(["serve", "echo", "--log-level", "warning"]) == 2
     assert capsys.readouterr().err == "jackfield: seen enough\n"
     expected = {
@@ -452,6 +452,7 @@ WITHOUT_PRIVILEGE: t.Final = """\
 import os, sys
 from jackfield import cli, engines
 from jackfield.cli import serve  # before the change of user, who may not read all of it
+from jackfield.kernel import procfs
 from jackfield.engines import reactor
 from jackfield.pollers import poll, select
 from jackfield.services import small

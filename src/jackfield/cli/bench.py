@@ -1,30 +1,21 @@
-"""``jackfield bench echo|fanout|idle|models``: measure jackfield on this machine, beside its peers
-or under each of its engines.
+"""``jackfield bench echo|fanout|accept|idle|udp|latency|start|models``: measure jackfield on this
+machine, beside its peers and a limit written in C, or under each of its engines.
 
-Options and printing only; what is measured, and how, is jackfield.bench. The progress bar goes
-to standard error, and only to a terminal; the table or the JSON goes to standard output.
+Options only: bench_run.py runs and prints, and what is measured, and how, is jackfield.bench.
 """
 
 from __future__ import annotations
 
-import contextlib
-import re
 import typing as t
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from jackfield import engines as known
-from jackfield.bench import cases, cores, load, machine, models, plot, report, runner, servers
-
-RESULTS = Path("bench") / "results"
-"""Where --save keeps results, below the current directory."""
-
-Verb = t.TypeVar("Verb", bound=Callable[..., None])
+from jackfield.bench import cases, growth, latency, models, plot, runner, servers, start
+from jackfield.cli import bench_options as options
+from jackfield.cli.bench_options import numbers
+from jackfield.cli.bench_run import Show, measure, measure_and_show
 
 
 @click.group("bench")
@@ -33,284 +24,196 @@ def command() -> None:
     same run.
 
     The server has one core to itself, the load generator (compiled C) another. Linux only.
+    A list of numbers, as in --connections 1,100,10000, or --grow, shows how figures grow.
     """
 
 
-def _common(case: str) -> Callable[[Verb], Verb]:
-    """The options that every measurement has."""
-    peers = servers.peer_names(case)
-    options = (
-        click.option("--engine", "engines", multiple=True, default=("auto",), show_default=True,
-                     help="An engine of jackfield to measure; may be repeated."),
-        click.option("--peer", "peers", multiple=True, default=peers, show_default=True,
-                     type=click.Choice([*peers, "none"]),
-                     help="A peer to compare with; may be repeated."),
-        *_output(rounds=5),
-    )  # fmt: skip
-    return _all(options)
+MOST: t.Final = 1_000_000
+"""Connections or messages: beyond what a machine has memory for, but short of a slip of a key."""
 
 
-def _output(rounds: int) -> tuple[Callable[[Verb], Verb], ...]:
-    """How often it is measured, and where the figures go."""
-    return (
-        click.option("--rounds", type=click.IntRange(1), default=rounds, show_default=True,
-                     help="Rounds, in each of which every server is measured once."),
-        click.option("--json", "json_file", type=click.Path(dir_okay=False, allow_dash=True),
-                     help="Write the results as JSON to this file ('-': standard output)."),
-        click.option("--save", "save_name", metavar="NAME",
-                     help=f"Write the results as JSON to {RESULTS}/NAME.json."),
-    )  # fmt: skip
-
-
-def _all(options: Sequence[Callable[[Verb], Verb]]) -> Callable[[Verb], Verb]:
-    def decorate(verb: Verb) -> Verb:
-        for option in reversed(options):
-            verb = option(verb)
-        return verb
-
-    return decorate
-
-
-def _timed(verb: Verb) -> Verb:
-    """The options of a measurement that runs for some time."""
-    seconds = click.option(
-        "--seconds", type=click.FloatRange(0.05, 600), default=2.0, show_default=True,
-        help="Length of the measured part of each run.",
-    )  # fmt: skip
-    warmup = click.option(
-        "--warmup", type=click.FloatRange(0, 60), default=0.5, show_default=True,
-        help="Seconds of load before the measured part.",
-    )  # fmt: skip
-    return seconds(warmup(verb))
+def _times(common: dict[str, t.Any]) -> dict[str, float]:
+    return {key: common[key] for key in ("seconds", "warmup")}
 
 
 @command.command("echo")
-@_common("echo")
-@_timed
-@click.option(
-    "--connections",
-    type=click.IntRange(1),
-    multiple=True,
-    default=(50, 1000),
-    show_default=True,
-    help="Connections at the same time; may be repeated.",
-)
-@click.option("--size", type=click.IntRange(1, 2**20), default=64, show_default=True,
-              help="Bytes of a request.")  # fmt: skip
-def echo(connections: Sequence[int], size: int, **common: t.Any) -> None:
+@options.common("echo")
+@options.timed()
+@numbers("connections", 1, MOST, "Connections at the same time.  [default: 50,1000]")
+@numbers("size", 1, 2**20, "Bytes of a request.", "64")
+@options.grow("connections", "size")
+def echo(
+    connections: tuple[int, ...], size: tuple[int, ...], grow: str | None, **common: t.Any
+) -> None:
     """Requests answered a second, one in flight on each connection."""
-    contenders, absent = _contenders("echo", "echo", common)
-    times = {key: common[key] for key in ("seconds", "warmup")}
+    if not connections:  # where something else grows, one number of connections
+        connections = (50,) if grow or len(size) > 1 else (50, 1000)
+    axis = options.axis(grow, connections=connections, size=size)
+    contenders, absent = options.contenders("echo", "echo", common)
+    if axis.name == "connections":
+        pairs = [(count, size[0]) for count in axis.values]
+    else:
+        pairs = [(connections[0], length) for length in axis.values]
     chosen = [
-        cases.echo(contenders, connections=count, size=size, **times) for count in connections
+        cases.echo(contenders, connections=count, size=length, **_times(common))
+        for count, length in pairs
     ]
-    _measure(chosen, absent, max(connections), common)
+    measure(chosen, absent, max(count for count, _ in pairs), common, axis)
 
 
 @command.command("fanout")
-@_common("fanout")
-@_timed
-@click.option(
-    "--members",
-    type=click.IntRange(1, 10_000),
-    default=500,
-    show_default=True,
-    help="Members of the room.",
-)
-@click.option(
-    "--senders",
-    type=click.IntRange(1, 10_000),
-    default=50,
-    show_default=True,
-    help="How many of them send.",
-)
-@click.option(
-    "--in-flight",
-    type=click.IntRange(1),
-    default=500,
-    show_default=True,
-    help="Messages under way at a time, a multiple of the senders.",
-)
+@options.common("fanout")
+@options.timed()
+@numbers("members", 1, 10_000, "Members of the room.", "500")
+@click.option("--senders", type=click.IntRange(1, 10_000), default=50, show_default=True,
+              help="How many of them send; all, where there are fewer.")  # fmt: skip
+@click.option("--in-flight", type=click.IntRange(1), default=500, show_default=True,
+              help="Messages under way at a time, a multiple of the senders.")  # fmt: skip
 @click.option("--size", type=click.IntRange(11, 1024), default=52, show_default=True,
               help="Bytes of a delivered chat line.")  # fmt: skip
-def fanout(members: int, senders: int, in_flight: int, size: int, **common: t.Any) -> None:
-    """Messages delivered a second in one chat room: messages times members."""
-    if senders > members or in_flight % senders:
-        raise click.UsageError(
-            f"--senders {senders} must not exceed --members {members}, "
-            f"and --in-flight {in_flight} must be a multiple of it"
+@click.option("--service", "services", multiple=True, default=("chat",), show_default=True,
+              type=click.Choice(["chat", servers.ROOM]), help="Ours: the chat service, or a bare "
+              "room that hands on bytes; may be repeated.")  # fmt: skip
+@options.grow("members")
+def fanout(
+    *,
+    members: tuple[int, ...],
+    senders: int,
+    in_flight: int,
+    size: int,
+    services: Sequence[str],
+    grow: str | None,
+    **common: t.Any,
+) -> None:
+    """Messages delivered a second in one chat room: messages times members.
+
+    The limit in C hands on bytes, as the bare room does, by a send to each member. One message at
+    a time: --senders 1 --in-flight 1.
+    """
+    axis = options.axis(grow, members=members)
+    for count in axis.values:
+        if in_flight % min(senders, count):
+            raise click.UsageError(
+                f"--in-flight {in_flight} must be a multiple of --senders, which are "
+                f"{min(senders, count)} of {count} members"
+            )
+    contenders, absent = options.contenders("fanout", services, common)
+    contenders, small = servers.leave_out_small(contenders, max(axis.values))
+    chosen = [
+        cases.fanout(
+            contenders,
+            members=count,
+            senders=min(senders, count),
+            in_flight=in_flight,
+            size=size,
+            **_times(common),
         )
-    contenders, absent = _contenders("fanout", "chat", common)
-    case = cases.fanout(
-        contenders,
-        members=members,
-        senders=senders,
-        in_flight=in_flight,
-        size=size,
-        seconds=common["seconds"],
-        warmup=common["warmup"],
-    )
-    _measure([case], absent, members + senders, common)
+        for count in axis.values
+    ]
+    measure(chosen, [*absent, *small], max(axis.values) + senders, common, axis)
+
+
+@command.command("accept")
+@options.common("accept")
+@options.timed()
+@click.option("--in-flight", type=click.IntRange(1, 100), default=32, show_default=True,
+              help="Connections at the same time.")  # fmt: skip
+def accept(in_flight: int, **common: t.Any) -> None:
+    """Connections a second, each of which exchanges one byte and is closed."""
+    contenders, absent = options.contenders("accept", "echo", common)
+    case = cases.accept(contenders, in_flight=in_flight, **_times(common))
+    measure([case], absent, in_flight, common)
+
+
+@command.command("udp")
+@options.common("udp")
+@options.timed()
+@click.option("--in-flight", type=click.IntRange(1, 65_536), default=64, show_default=True,
+              help="Datagrams under way.")  # fmt: skip
+@numbers("size", 16, 65_507, "Bytes of a datagram.", "64")
+def udp(in_flight: int, size: tuple[int, ...], **common: t.Any) -> None:
+    """Datagrams answered a second. One that is lost is counted and sent again."""
+    axis = options.Axis("size", size)
+    contenders, absent = options.contenders("udp", "echo", common, scheme="udp")
+    chosen = [
+        cases.udp(contenders, in_flight=in_flight, size=value, **_times(common)) for value in size
+    ]
+    measure(chosen, absent, 1, common, axis)
 
 
 @command.command("idle")
-@_common("idle")
-@click.option("--connections", type=click.IntRange(1), default=10_000, show_default=True,
-              help="Connections held open.")  # fmt: skip
-def idle(connections: int, **common: t.Any) -> None:
+@options.common("idle")
+@numbers("connections", 1, MOST, "Connections held open.", "10000")
+@options.grow("connections")
+def idle(connections: tuple[int, ...], grow: str | None, **common: t.Any) -> None:
     """Memory of the server process for each connection that does nothing."""
-    contenders, absent = _contenders("idle", "echo", common)
-    _measure([cases.idle(contenders, connections=connections)], absent, connections, common)
+    axis = options.axis(grow, connections=connections)
+    contenders, absent = options.contenders("idle", "echo", common)
+    chosen = [cases.idle(contenders, connections=count) for count in axis.values]
+    measure(chosen, absent, max(axis.values), common, axis)
+
+
+@command.command("latency")
+@options.common("latency")
+@options.timed(seconds=5.0)
+@click.option("--members", type=click.IntRange(2, 10_000), default=500, show_default=True,
+              help="Members of the room.")  # fmt: skip
+@click.option("--stalled", type=click.IntRange(1, 9_999), default=50, show_default=True,
+              help="How many of them do not read.")  # fmt: skip
+@click.option("--rate", type=click.IntRange(1, 100_000), default=100, show_default=True,
+              help="Messages a second.")  # fmt: skip
+@click.option("--size", type=click.IntRange(11, 1024), default=1000, show_default=True,
+              help="Bytes of a delivered chat line.")  # fmt: skip
+def bench_latency(members: int, stalled: int, rate: int, size: int, **common: t.Any) -> None:
+    """How long deliveries take while some members do not read, beside nobody stalled."""
+    if stalled >= members:
+        raise click.UsageError(f"--stalled {stalled} must be less than --members {members}")
+    contenders, absent = options.contenders("latency", "chat", common)
+    contenders, small = servers.leave_out_small(contenders, members)
+    case = latency.case(
+        contenders, members=members, stalled=stalled, rate=rate, size=size, **_times(common)
+    )
+    measure([case], [*absent, *small], members + 1, common)
+
+
+@command.command("start")
+@options.common("start")
+@click.option("--starts", type=click.IntRange(1, 1000), default=10, show_default=True,
+              help="Starts of each server in a round.")  # fmt: skip
+def bench_start(starts: int, **common: t.Any) -> None:
+    """Time from the start until the server listens, beside python -c pass."""
+    contenders, absent = options.contenders("start", "echo", common)
+    measure([start.case(contenders, starts=starts)], absent, 1, common)
 
 
 @command.command("models")
-@_all(_output(rounds=3))
+@options.together(options.output(rounds=3))
 @click.option("--model", "chosen", multiple=True, default=models.MODELS, show_default=True,
               type=click.Choice(models.MODELS), help="An engine, or workers: two processes with "
               "epoll; may be repeated.")  # fmt: skip
-@click.option("--clients", type=click.IntRange(1), multiple=True, default=models.CLIENTS,
-              show_default=True, help="Clients at the same time; may be repeated.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(0.05, 600), default=1.0, show_default=True,
-              help="Length of the measured part of each run.")  # fmt: skip
-@click.option("--warmup", type=click.FloatRange(0, 60), default=0.2, show_default=True,
-              help="Seconds of load before the measured part.")  # fmt: skip
-@click.option("--plot", "picture", type=click.Path(dir_okay=False), metavar="FILE.png",
-              help="Draw the figures, too (needs matplotlib).")  # fmt: skip
-def bench_models(
-    chosen: Sequence[str],
-    clients: Sequence[int],
-    seconds: float,
-    warmup: float,
-    picture: str | None,
-    **common: t.Any,
-) -> None:
+@numbers("clients", 1, MOST, "Clients at the same time.", ",".join(map(str, models.CLIENTS)))
+@options.timed(seconds=1.0, warmup=0.2)
+def bench_models(chosen: Sequence[str], clients: tuple[int, ...], **common: t.Any) -> None:
     """Thread, process or multiplexing: requests, memory and context switches of every engine.
 
     Each echoes 64 bytes to every client, which waits for its answer before it asks again.
     iterative is measured with one client: it serves no more at a time.
     """
-    if picture:
-        plot.check(picture)
     why = {name: known.missing(models.engine_of(name)) for name in dict.fromkeys(chosen)}
     absent = [servers.Absent(name, reason) for name, reason in why.items() if reason]
     present = [name for name, reason in why.items() if not reason]
-    clients = sorted(set(clients))
-    cases_made = models.make_cases(present, clients, seconds=seconds, warmup=warmup)
+    cases_made = models.make_cases(present, clients, **_times(common))
     if not all(case.contenders for case in cases_made):
         raise click.UsageError(
             f"--clients {max(clients)}: none of these models is here and serves so many at a time"
         )
-    results = _measure(
-        cases_made, absent, max(clients), common, lambda found: models.tables(found, clients)
-    )
-    if picture:
+
+    def draw(results: Sequence[runner.Result], path: str, caption: str) -> None:
         panels = [
-            plot.Panel(f"{metric.title}, {metric.unit}", models.lines(results, metric))
+            plot.Panel(f"{metric.title}, {metric.unit}", growth.lines(results, metric))
             for metric in models.PLOTTED
         ]
-        facts = machine.facts()
-        caption = f"echo of {models.SIZE} bytes, server on one core: {facts['cpu']}, "
-        plot.draw(picture, clients, panels, caption + f"Linux {facts['kernel']}, {facts['python']}")
+        plot.draw(path, "clients", clients, panels, caption)
 
-
-def _contenders(
-    case: str, service: str, common: dict[str, t.Any]
-) -> tuple[list[servers.Contender], list[servers.Absent]]:
-    ours = [servers.jackfield(service, engine) for engine in dict.fromkeys(common["engines"])]
-    wanted = [name for name in dict.fromkeys(common["peers"]) if name != "none"]
-    peers, absent = servers.find_peers(case, wanted)
-    return [*ours, *peers], absent
-
-
-def _measure(
-    chosen: Sequence[cases.Case],
-    absent: Sequence[servers.Absent],
-    connections: int,
-    common: dict[str, t.Any],
-    tables: Callable[[Sequence[runner.Result]], list[Table]] = report.tables,
-) -> list[runner.Result]:
-    """Run the cases one after the other, then print the tables or write the JSON."""
-    json_file, target = common["json_file"], _save_path(common["save_name"])
-    cores.check_system()
-    cores.raise_descriptor_limit(connections)
-    load.program()
-    turns = common["rounds"] * sum(len(case.contenders) for case in chosen)
-    with _progress(turns) as step:
-        results = [runner.run(case, common["rounds"], step) for case in chosen]
-    text = report.as_json(results, command=_command(), machine=machine.facts(), absent=absent)
-    if json_file != "-":
-        _print(results, absent, tables(results))
-    if json_file:
-        with click.open_file(json_file, "w") as file:
-            file.write(text)
-    if target:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-    return results
-
-
-def _print(
-    results: Sequence[runner.Result], absent: Sequence[servers.Absent], tables: Sequence[Table]
-) -> None:
-    console = Console()
-    console.width = max(console.width, report.WIDTH)  # a narrow terminal wraps, nothing is cut
-    facts = machine.facts()
-    where = "one core each" if facts["pinned"] else "ONE core for both: figures are too low"
-    console.print(
-        f"{facts['cpu']}, Linux {facts['kernel']}, {facts['python']}; server and load: {where}",
-        highlight=False,
-    )
-    for table in tables:
-        console.print(table)
-    for result in results:
-        for line in report.ratio_lines(result):
-            console.print(line, style="bold", highlight=False, soft_wrap=True)
-    for line in report.warning_lines(results):
-        console.print(f"warning: {line}", style="yellow", highlight=False, soft_wrap=True)
-    for peer in absent:
-        console.print(f"left out: {peer.name}: {peer.reason}", highlight=False, markup=False)
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar that moves one step per server and round; nothing where stderr is no terminal."""
-    console = Console(stderr=True)
-    # Twice a second: the bar shares the machine with what is being measured.
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        refresh_per_second=2,
-        transient=True,
-    ) as bar:
-        task = bar.add_task("", total=total)
-        turns = iter(range(total))
-
-        def step(name: str) -> None:
-            bar.update(task, description=name, completed=next(turns))
-
-        yield step
-
-
-def _save_path(name: str | None) -> Path | None:
-    if name is None:
-        return None
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise click.UsageError(f"--save {name!r}: a name of letters, digits and . _ - is needed")
-    return RESULTS / f"{name.removesuffix('.json')}.json"
-
-
-def _command() -> str:
-    """The command that repeats this measurement: every option, those of output left out."""
-    context = click.get_current_context()
-    words = [f"jackfield bench {context.info_name}"]
-    for option in context.command.params:
-        value = context.params.get(option.name or "")
-        if value is None or option.name in ("json_file", "save_name", "picture"):
-            continue
-        values = value if isinstance(value, tuple) else (value,)
-        words += [f"{option.opts[0]} {one}" for one in values]
-    return " ".join(words)
+    show = Show(lambda found: models.tables(found, clients), draw)
+    measure_and_show(cases_made, absent, max(clients), common, show)

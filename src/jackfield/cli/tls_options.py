@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import typing as t
 from collections.abc import Callable, Iterator
 
-import click
-
+from jackfield.cli.options import Option
 from jackfield.endpoint import Endpoint
 from jackfield.errors import ConnectError, UsageError
 
@@ -21,50 +21,38 @@ if t.TYPE_CHECKING:
 Command = t.TypeVar("Command", bound=Callable[..., t.Any])
 
 SERVING: t.Final = (
-    click.option(
-        "--tls-cert", metavar="FILE", default="", help="For tls://: certificate chain, in PEM."
-    ),
-    click.option(
-        "--tls-key", metavar="FILE", default="", help="Its key, if that is in another file."
-    ),
-    click.option(
+    Option("--tls-cert", "For tls://: certificate chain, in PEM.", default="", metavar="FILE"),
+    Option("--tls-key", "Its key, if that is in another file.", default="", metavar="FILE"),
+    Option(
         "--tls-client-ca",
-        metavar="FILE",
+        "Authorities of the certificates that TLS clients must show.",
         default="",
-        help="Authorities of the certificates that TLS clients must show.",
+        metavar="FILE",
     ),
-    click.option(
-        "--tls-client-optional", is_flag=True, help="Clients may come without a certificate."
-    ),
-    click.option(
+    Option("--tls-client-optional", "Clients may come without a certificate.", kind=bool),
+    Option(
         "--tls-sni",
+        "Another certificate for clients that ask for this server name; repeatable.",
         metavar="NAME=CERT,KEY",
         multiple=True,
-        help="Another certificate for clients that ask for this server name; repeatable.",
     ),
 )
 
 CONNECTING: t.Final = (
-    click.option(
+    Option(
         "--tls-ca",
-        metavar="FILE",
+        "For tls://: believe these certificates instead of the system's authorities.",
         default="",
-        help="For tls://: believe these certificates instead of the system's authorities.",
+        metavar="FILE",
     ),
-    click.option(
-        "--tls-name", metavar="NAME", default="", help="Whom to expect, if not the host dialled."
-    ),
-    click.option(
+    Option("--tls-name", "Whom to expect, if not the host dialled.", default="", metavar="NAME"),
+    Option(
         "--tls-insecure",
-        is_flag=True,
-        help="Believe any server: whoever is on the way can read and change everything.",
+        "Believe any server: whoever is on the way can read and change everything.",
+        kind=bool,
     ),
-    click.option(
-        "--tls-cert", metavar="FILE", default="", help="Our certificate, for servers that ask."
-    ),
-    click.option(
-        "--tls-key", metavar="FILE", default="", help="Its key, if that is in another file."
-    ),
+    Option("--tls-cert", "Our certificate, for servers that ask.", default="", metavar="FILE"),
+    Option("--tls-key", "Its key, if that is in another file.", default="", metavar="FILE"),
 )
 
 INSECURE: t.Final = (
@@ -82,20 +70,11 @@ HINTS: t.Final = {
 """By reason."""
 
 
-def serving(command: Command) -> Command:
-    """Add the options of ``serve``."""
-    return _with(SERVING, command)
-
-
 def connecting(command: Command) -> Command:
     """Add the options of ``connect``."""
-    return _with(CONNECTING, command)
+    from jackfield.cli import click_options
 
-
-def _with(options: tuple[Callable[[t.Any], t.Any], ...], command: Command) -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return click_options.add(CONNECTING, command)
 
 
 def server_config(options: dict[str, t.Any]) -> TlsConfig | None:
@@ -138,7 +117,7 @@ def expected(options: dict[str, t.Any], endpoint: Endpoint) -> Expected | None:
     if insecure and options["tls_ca"]:
         raise UsageError("--tls-insecure believes any certificate, --tls-ca does not; give one")
     if insecure:
-        click.echo(INSECURE, err=True)
+        print(INSECURE, file=sys.stderr)
     from jackfield.tls import TlsClientConfig
     from jackfield.tools.tls_session import Expected
 
