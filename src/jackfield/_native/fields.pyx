@@ -10,6 +10,10 @@ from jackfield import limits
 cdef class Tick:
     """The time of a loop: ``now`` in seconds on the monotonic clock, and ``ticks`` so far."""
 
+    cdef int report_again(self, int fd) except -1:
+        """Have the next wait report ``fd`` if it is ready, though it was reported already."""
+        return 0
+
 
 cdef class StreamFields:
     """One connection, as ``BaseTransport``, ``ClosingTransport`` and ``StreamBase`` describe it."""

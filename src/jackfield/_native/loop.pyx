@@ -42,6 +42,7 @@ cdef extern from "readiness.h" nogil:
         unsigned int flags
     const int JF_EVENTS
     const char *JF_READINESS
+    const unsigned int JF_NEWS
     int jf_poller_open()
     int jf_poller_watch(int poller, int fd, unsigned int old, unsigned int wanted)
     int jf_poller_wait(int poller, jf_event *ready, double timeout)
@@ -87,8 +88,14 @@ cdef class NativePoller:
             raise os_error(errno)
         self.interests[fd] = interest
 
+    def register_stream(self, int fd, unsigned int interest):
+        """For who reads until nothing is left, or asks ``report_again``: ``fd`` is reported once
+        for what is new."""
+        self.register(fd, interest | JF_NEWS)
+
     def modify(self, int fd, unsigned int interest):
         cdef unsigned int old = self.interests[fd]
+        interest |= old & JF_NEWS
         if old != interest and jf_poller_watch(self.poller, fd, old, interest):
             raise os_error(errno)
         self.interests[fd] = interest
@@ -97,6 +104,12 @@ cdef class NativePoller:
         cdef unsigned int old = self.interests.pop(fd)
         if jf_poller_watch(self.poller, fd, old, 0) and errno not in (ENOENT, EBADF):
             raise os_error(errno)
+
+    cdef int report_again(self, int fd) except -1:
+        interest = self.interests.get(fd)
+        if interest is not None and jf_poller_watch(self.poller, fd, interest, interest):
+            raise os_error(errno)
+        return 0
 
     def poll(self, timeout):
         cdef int count = self.wait(-1 if timeout is None else timeout)
@@ -135,12 +148,14 @@ cdef class HotLoop(Tick):
     cdef public object _clock
     cdef public object _timers
     cdef public dict _watchers
+    cdef list streams  # by descriptor: a dictionary is slow to look into for each arrival
     cdef public object _soon
     cdef public list _ends
     cdef public list _graves
 
     def __init__(self, NativePoller poller not None, *args, **options):
         self.poller = poller
+        self.streams = []
         super().__init__(poller, *args, **options)
         self.real_time = self._clock is time.monotonic
 
@@ -150,19 +165,19 @@ cdef class HotLoop(Tick):
         cdef jf_event *event
         cdef PyObject *watcher
         cdef HotStream stream
+        cdef list streams = self.streams
         cdef dict watchers = self._watchers
         count = self.poller.wait(self.patience())
         self.now = jf_monotonic() if self.real_time else self._clock()
         self.ticks += 1
         for i in range(count):
             event = &self.poller.ready[i]
-            watcher = PyDict_GetItemWithError(watchers, event.fd)
-            if watcher is NULL:  # it ended earlier in this tick
-                continue
-            if isinstance(<object>watcher, HotStream):
-                stream = <HotStream>watcher  # held: the dictionary may let go of it meanwhile
+            if event.fd < len(streams) and streams[event.fd] is not None:
+                stream = <HotStream>streams[event.fd]  # held: it may end meanwhile
                 stream.serve(event.flags)
-            else:
+                continue
+            watcher = PyDict_GetItemWithError(watchers, event.fd)
+            if watcher is not NULL:  # else it ended earlier in this tick
                 (<object>watcher).on_ready(event.flags)
         if self._timers.next_at() is not None:
             self._call_timers()
@@ -170,6 +185,27 @@ cdef class HotLoop(Tick):
             self._call_soon_and_bury()
         if self._ends:
             self._end_tick()
+
+    def _enter(self, transport):
+        if isinstance(transport, HotStream):
+            while len(self.streams) <= transport.fd:
+                self.streams.append(None)
+            self.streams[transport.fd] = transport
+        super()._enter(transport)
+
+    def gone(self, transport):
+        """A transport has ended: forget it."""
+        if isinstance(transport, HotStream):
+            self.streams[transport.fd] = None
+        super().gone(transport)
+
+    def close(self):
+        """Release the descriptors. May be called twice."""
+        super().close()
+        self.streams.clear()
+
+    cdef int report_again(self, int fd) except -1:
+        return self.poller.report_again(fd)
 
     cdef double patience(self) except? -2:
         """How long to wait, in seconds; negative: for ever."""

@@ -32,7 +32,12 @@ static inline int jf_poller_open(void)
     return epoll_create1(EPOLL_CLOEXEC);
 }
 
-/* The interest in fd changes from `old` to `wanted`; 0 is none. */
+/* Added to an interest: report what is new, and once (EPOLLET), and the peer's end of the stream as
+   such (EPOLLRDHUP). Otherwise the kernel looks at each connection twice: when it reports it, and
+   at the next wait, to see whether it is still ready. */
+#define JF_NEWS (EPOLLET | EPOLLRDHUP)
+
+/* The interest in fd changes from `old` to `wanted`; 0 is none. What is ready then is news. */
 static inline int jf_poller_watch(int poller, int fd, unsigned old, unsigned wanted)
 {
     struct epoll_event event = {.events = wanted, .data = {.fd = fd}};
@@ -61,6 +66,9 @@ static inline int jf_poller_wait(int poller, struct jf_event *ready, double time
 #include <sys/types.h>
 
 #define JF_READINESS "kqueue"
+
+/* Here everything is reported as long as it is ready. */
+#define JF_NEWS 0u
 
 static inline int jf_poller_open(void)
 {

@@ -46,6 +46,7 @@ cdef enum:
     WRITE = 0x4
     ERROR = 0x8
     HANGUP = 0x10
+    PEER_DONE = 0x2000  # POLLRDHUP: the end of the stream is there, behind what is unread
 
 cdef enum:
     RECEIVE = 65536  # limits.RECEIVE_SIZE, which a C array needs as a constant
@@ -74,6 +75,8 @@ cdef class HotStream(StreamFields):
     cdef int serve(self, unsigned int flags) except -1:
         cdef ssize_t count
         cdef int number
+        cdef bint more = flags & (PEER_DONE | ERROR | HANGUP) != 0
+        flags &= ~<unsigned int>PEER_DONE
         if flags != READ:
             if self.outbox is not None:
                 self._flush()
@@ -85,6 +88,7 @@ cdef class HotStream(StreamFields):
             return 0
         if self.filling:
             self._receive_into()
+            self.tick.report_again(self.fd)
             return 0
         count = recv(self.fd, received, RECEIVE, 0)
         if count < 0:
@@ -93,6 +97,8 @@ cdef class HotStream(StreamFields):
                 self._fail(self._error or os_error(number))
             return 0
         self.read_at = self.tick.now
+        if more or count == RECEIVE:
+            self.tick.report_again(self.fd)  # what is left is no news, and would not be reported
         try:
             if count:
                 self.receiver.data_received(PyBytes_FromStringAndSize(received, count))
@@ -109,7 +115,7 @@ cdef class HotStream(StreamFields):
             data = bytes(memoryview(data))
         if self.write_closed:
             self._written_too_late()
-        elif self.outbox is not None:
+        elif self.outbox:  # there may be one that has just been emptied
             self.queue_rest(data, 0)
             self._tell_to_pause()
         elif self.send_now(<bytes>data):
@@ -118,7 +124,7 @@ cdef class HotStream(StreamFields):
     def deliver(self, bytes data not None):
         if self.write_closed:
             return False
-        if self.outbox is not None:
+        if self.outbox:
             self.queue_rest(data, 0)
         else:
             self.send_now(data)
@@ -144,12 +150,12 @@ cdef class HotStream(StreamFields):
         return 1
 
     def _flush(self):
-        """Send what waits, as much as the kernel takes."""
-        cdef Py_ssize_t sent, size
+        """Send what waits until the kernel takes no more: only then it reports that it does."""
+        cdef Py_ssize_t sent
         cdef int number
         outbox = self.outbox
         while True:
-            sent = send_buffers(self.fd, outbox.buffers(), &size)
+            sent = send_buffers(self.fd, outbox.buffers())
             if sent < 0:
                 number = <int>-sent
                 if not_now(number):
@@ -157,25 +163,23 @@ cdef class HotStream(StreamFields):
                 self.write_failed(os_error(number))
                 return
             outbox.advance(sent)
-            if not outbox or sent < size:
+            if not outbox:
                 break
         self._flushed()
 
 
-cdef Py_ssize_t send_buffers(int fd, list buffers, Py_ssize_t *size) except? -1:
-    """One sendmsg(2) of up to GATHER buffers: bytes sent, or -errno. ``size``: bytes offered."""
+cdef Py_ssize_t send_buffers(int fd, list buffers) except? -1:
+    """One sendmsg(2) of up to GATHER buffers: bytes sent, or -errno."""
     cdef Py_buffer views[GATHER]
     cdef iovec vectors[GATHER]
     cdef msghdr message
     cdef Py_ssize_t sent
     cdef int held = 0
-    size[0] = 0
     try:
         for buffer in buffers[:GATHER]:
             PyObject_GetBuffer(buffer, &views[held], PyBUF_SIMPLE)
             vectors[held].iov_base = views[held].buf
             vectors[held].iov_len = views[held].len
-            size[0] += views[held].len
             held += 1
         memset(&message, 0, sizeof(message))
         message.msg_iov = vectors

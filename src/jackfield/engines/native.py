@@ -18,6 +18,7 @@ from jackfield.engines.base import Options
 from jackfield.engines.reactor import Reactor
 from jackfield.instrument import Instrument
 from jackfield.kernel.sockets import Listener
+from jackfield.pollers.base import READ
 from jackfield.transports.native import NativeStream
 from jackfield.transports.stream import StreamBase
 
@@ -53,3 +54,6 @@ class NativeReactor(HotLoop, Reactor):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(NativePoller(), options, instruments, clock)
+
+    def _watch_stream(self, fd: int) -> None:
+        t.cast(NativePoller, self._poller).register_stream(fd, READ)
