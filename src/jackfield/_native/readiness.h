@@ -32,10 +32,10 @@ static inline int jf_poller_open(void)
     return epoll_create1(EPOLL_CLOEXEC);
 }
 
-/* Added to an interest: report what is new, and once (EPOLLET), and the peer's end of the stream as
-   such (EPOLLRDHUP). Otherwise the kernel looks at each connection twice: when it reports it, and
+/* Added to an interest: report what is new, and once (EPOLLET); and as such the peer's end of the
+   stream (EPOLLRDHUP) and urgent data (EPOLLPRI), before which a receive stops. Otherwise the kernel looks at each connection twice: when it reports it, and
    at the next wait, to see whether it is still ready. */
-#define JF_NEWS (EPOLLET | EPOLLRDHUP)
+#define JF_NEWS (EPOLLET | EPOLLRDHUP | EPOLLPRI)
 
 /* The interest in fd changes from `old` to `wanted`; 0 is none. What is ready then is news. */
 static inline int jf_poller_watch(int poller, int fd, unsigned old, unsigned wanted)

@@ -46,6 +46,7 @@ cdef enum:
     WRITE = 0x4
     ERROR = 0x8
     HANGUP = 0x10
+    URGENT = 0x2  # POLLPRI: a receive stops before urgent data, though more is there
     PEER_DONE = 0x2000  # POLLRDHUP: the end of the stream is there, behind what is unread
 
 cdef enum:
@@ -75,8 +76,8 @@ cdef class HotStream(StreamFields):
     cdef int serve(self, unsigned int flags) except -1:
         cdef ssize_t count
         cdef int number
-        cdef bint more = flags & (PEER_DONE | ERROR | HANGUP) != 0
-        flags &= ~<unsigned int>PEER_DONE
+        cdef bint more = flags & (PEER_DONE | URGENT | ERROR | HANGUP) != 0
+        flags &= ~<unsigned int>(PEER_DONE | URGENT)
         if flags != READ:
             if self.outbox is not None:
                 self._flush()

@@ -88,8 +88,10 @@ class Loop:
 
     def run(self) -> None:
         """Serve until ``stop``. Afterwards every descriptor is closed."""
-        log()  # loaded now: when descriptors have run out its files could not be opened
         self._thread = get_ident()
+        # Loaded soon, behind who says that it listens: when descriptors have run out, the files of
+        # the log could not be opened.
+        self.call_soon(log)
         try:
             self.now = self._clock()
             while not self._stopped:

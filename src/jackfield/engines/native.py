@@ -7,6 +7,7 @@ Import it only where ``_native.missing("loop")`` is None.
 from __future__ import annotations
 
 import functools
+import socket
 import time
 import typing as t
 from collections.abc import Callable, Sequence
@@ -55,5 +56,9 @@ class NativeReactor(HotLoop, Reactor):
     ) -> None:
         super().__init__(NativePoller(), options, instruments, clock)
 
-    def _watch_stream(self, fd: int) -> None:
-        t.cast(NativePoller, self._poller).register_stream(fd, READ)
+    def _watch_stream(self, sock: socket.socket) -> None:
+        poller = t.cast(NativePoller, self._poller)
+        # On a Unix socket a receive also stops where a descriptor was sent along (unix(7)), and
+        # nothing would report what lies behind.
+        news = sock.family in (socket.AF_INET, socket.AF_INET6)
+        (poller.register_stream if news else poller.register)(sock.fileno(), READ)

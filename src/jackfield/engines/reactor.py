@@ -200,13 +200,13 @@ class Reactor(Loop):
     def _begin(self, sock: socket.socket, peername: t.Any, protocol: t.Any) -> None:
         """A connection stands: watch it, then tell its protocol. Raises what the poller raises
         for a descriptor that it cannot hold."""
-        self._watch_stream(sock.fileno())
+        self._watch_stream(sock)
         transport = self.stream(self, sock, peername, protocol)
         self._enter(transport)
         transport.start()
 
-    def _watch_stream(self, fd: int) -> None:
-        self._poller.register(fd, READ)
+    def _watch_stream(self, sock: socket.socket) -> None:
+        self._poller.register(sock.fileno(), READ)
 
     def _enter(self, transport: StreamBase) -> None:
         """Put a connection into the books; ``gone`` and ``lost`` take it out."""
