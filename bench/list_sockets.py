@@ -20,9 +20,7 @@ import argparse
 import contextlib
 import datetime
 import json
-import os
 import resource
-import shutil
 import socket
 import statistics
 import subprocess
@@ -30,13 +28,12 @@ import sys
 import time
 from collections.abc import Callable
 
+from isolation import ISOLATED, isolate
+
 from jackfield.bench import machine
 from jackfield.cli import socket_cells
 from jackfield.kernel import sockdiag
 from jackfield.tools.fdtable import Snapshot
-
-ISOLATED = "--isolated"
-"""Given to itself when it starts itself in a namespace of its own."""
 
 
 def in_full() -> None:
@@ -88,14 +85,6 @@ def measure(rounds: int) -> dict[str, list[float]]:
     return samples
 
 
-def isolate(arguments: list[str]) -> None:
-    """Go on in a network namespace of our own; return where that cannot be had."""
-    if os.geteuid() == 0 and shutil.which("unshare") and shutil.which("ip"):
-        script = 'ip link set lo up && exec "$@"'
-        again = [sys.executable, __file__, *arguments, ISOLATED]
-        os.execvp("unshare", ["unshare", "--net", "sh", "-c", script, "sh", *again])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sockets", type=int, default=2300)
@@ -104,7 +93,7 @@ def main() -> None:
     parser.add_argument(ISOLATED, action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if not chosen.isolated:
-        isolate(sys.argv[1:])
+        isolate(__file__, sys.argv[1:])
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with contextlib.ExitStack() as stack:

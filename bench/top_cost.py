@@ -23,7 +23,6 @@ import os
 import pty
 import resource
 import select
-import shutil
 import socket
 import struct
 import subprocess
@@ -31,11 +30,13 @@ import sys
 import termios
 import time
 
+from isolation import ISOLATED, isolate
+
 from jackfield.bench import machine
 from jackfield.kernel import sockdiag
 
-ISOLATED, TALK = "--isolated", "--talk"
-"""Given to itself when it starts itself again: in a namespace of its own, as who talks."""
+TALK = "--talk"
+"""Given to itself when it starts itself again: as who talks."""
 
 SETTLED = 5.0
 """Seconds until the steady state is measured."""
@@ -111,14 +112,6 @@ def watch(seconds: float) -> dict[str, float]:
     }
 
 
-def isolate(arguments: list[str]) -> None:
-    """Go on in a network namespace of our own; return where that cannot be had."""
-    if os.geteuid() == 0 and shutil.which("unshare") and shutil.which("ip"):
-        script = 'ip link set lo up && exec "$@"'
-        again = [sys.executable, __file__, *arguments, ISOLATED]
-        os.execvp("unshare", ["unshare", "--net", "sh", "-c", script, "sh", *again])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sockets", type=int, default=2000)
@@ -130,7 +123,7 @@ def main() -> None:
     if chosen.talk:
         return talk(chosen.sockets)
     if not chosen.isolated:
-        isolate(sys.argv[1:])
+        isolate(__file__, sys.argv[1:])
     talking = [sys.executable, __file__, TALK, "--sockets", str(chosen.sockets)]
     with subprocess.Popen(talking, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as talker:
         assert talker.stdout is not None

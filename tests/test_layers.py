@@ -83,7 +83,7 @@ CYTHON_IMPORT: t.Final = re.compile(r"(?:from (?!cpython|libc|posix)\S+ c?import
 def parsed(path: Path) -> ast.Module:
     """Of Cython only its docstring and its imports, cimports included, as Python would say it."""
     text = path.read_text()
-    if path.suffix == ".pyx":
+    if path.suffix != ".py":
         docstring, _, rest = text.removeprefix('"""').partition('"""')
         lines = [line.replace(" cimport ", " import ") for line in rest.splitlines()]
         kept = [line if CYTHON_IMPORT.fullmatch(line) else "" for line in lines]
@@ -92,7 +92,10 @@ def parsed(path: Path) -> ast.Module:
 
 
 TREES: t.Final = {
-    name_of(path): parsed(path) for path in PACKAGE.rglob("*.py*") if path.suffix in (".py", ".pyx")
+    # Last wins: a .pxd is a module of its own where there is no .pyx.
+    name_of(path): parsed(path)
+    for suffix in ("pxd", "pyx", "py")
+    for path in PACKAGE.rglob(f"*.{suffix}")
 }
 
 

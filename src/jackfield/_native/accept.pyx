@@ -5,9 +5,9 @@ Must not know listeners' options, limits or protocols.
 
 cimport cython
 from libc.errno cimport EAGAIN, errno
-from libc.string cimport strerror
 
 from jackfield._native.addresses cimport jf_accept, jf_peer, jf_sockaddr, socklen_t, to_python
+from jackfield._native.system cimport os_error
 
 import socket
 
@@ -46,7 +46,7 @@ cdef class LazySocket:
         if self.real is not None:
             self.real.shutdown(how)
         elif c_shutdown(self.number, how) < 0:
-            raise OSError(errno, strerror(errno).decode())
+            raise os_error(errno)
 
     def socket(self):
         """The real one. It owns the descriptor from now on; ``close`` closes it."""
@@ -94,7 +94,7 @@ def accept(int listener):
     if fd < 0:
         if errno == EAGAIN:  # not worth an exception: it ends every burst
             return None
-        raise OSError(errno, strerror(errno).decode())
+        raise os_error(errno)
     accepted = LazySocket.__new__(LazySocket)
     accepted.number = fd
     accepted.family = peer.any.sa_family
@@ -108,6 +108,6 @@ def adopt(int fd):
     cdef LazySocket accepted = LazySocket.__new__(LazySocket)
     accepted.number = fd
     if jf_peer(fd, &peer, &size) < 0:
-        raise OSError(errno, strerror(errno).decode())
+        raise os_error(errno)
     accepted.family = peer.any.sa_family
     return accepted, to_python(&peer, size)

@@ -11,10 +11,11 @@ came so are cut here (``coalesced``).
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.errno cimport EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, errno
-from libc.string cimport memcmp, memcpy, strerror
+from libc.string cimport memcmp, memcpy
 
 from jackfield._native.addresses cimport from_python, jf_sockaddr, socklen_t, to_python
 from jackfield._native.fields cimport Tick
+from jackfield._native.system cimport os_error
 
 from jackfield import limits
 
@@ -167,7 +168,7 @@ cdef class HotDatagrams:
             number = errno
         if count < 0:
             if number != EAGAIN and number != EINTR:
-                self._receive_failed(OSError(number, strerror(number).decode()))
+                self._receive_failed(os_error(number))
             return 0
         for i in range(count):
             taken += self.hand_over(&arrivals.messages[i])

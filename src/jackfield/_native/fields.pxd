@@ -3,6 +3,16 @@
 cdef class Tick:
     cdef public double now
     cdef public Py_ssize_t ticks
+    cdef bint real_time
+    cdef public object _clock
+    cdef public object _timers
+    cdef public dict _watchers
+    cdef public object _soon
+    cdef public list _ends
+    cdef public list _graves
+    cdef int know_clock(self) except -1
+    cdef int begin(self) except -1
+    cdef double patience(self) except? -2
     cdef int report_again(self, int fd) except -1
 
 

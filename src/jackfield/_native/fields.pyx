@@ -6,9 +6,33 @@ works on them unchanged. Must not read, write or wait.
 
 from jackfield import limits
 
+import time
+
+cdef extern from "readiness.h" nogil:
+    double jf_monotonic()
+
 
 cdef class Tick:
-    """The time of a loop: ``now`` in seconds on the monotonic clock, and ``ticks`` so far."""
+    """What a loop has: ``now`` in seconds on the monotonic clock, ``ticks`` so far, and the other
+    fields of ``engines.loop.Loop``."""
+
+    cdef int know_clock(self) except -1:
+        """``_clock`` is set: whether C may read it."""
+        self.real_time = self._clock is time.monotonic
+        return 0
+
+    cdef int begin(self) except -1:
+        """The wait of another tick is over."""
+        self.now = jf_monotonic() if self.real_time else self._clock()
+        self.ticks += 1
+        return 0
+
+    cdef double patience(self) except? -2:
+        """How long to wait, in seconds; negative: for ever."""
+        if self._soon or self._ends or self._graves:
+            return 0
+        when = self._timers.next_at()
+        return -1 if when is None else self._patience()
 
     cdef int report_again(self, int fd) except -1:
         """Have the next wait report ``fd`` if it is ready, though it was reported already."""

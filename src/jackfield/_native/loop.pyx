@@ -10,12 +10,10 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from libc.errno cimport EBADF, EEXIST, EINTR, ENOENT, errno
-from libc.string cimport strerror
 
 from jackfield._native.fields cimport Tick
 from jackfield._native.stream cimport HotStream
-
-import time
+from jackfield._native.system cimport os_error
 
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long ssize_t
@@ -54,10 +52,6 @@ READINESS = JF_READINESS.decode()
 cdef struct Sending:
     int fd
     ssize_t sent
-
-
-cdef object os_error(int number):
-    return OSError(number, strerror(number).decode())
 
 
 cdef class NativePoller:
@@ -144,20 +138,13 @@ cdef class HotLoop(Tick):
     """Goes before ``Reactor`` among the bases of an engine."""
 
     cdef NativePoller poller
-    cdef bint real_time
-    cdef public object _clock
-    cdef public object _timers
-    cdef public dict _watchers
     cdef list streams  # by descriptor: a dictionary is slow to look into for each arrival
-    cdef public object _soon
-    cdef public list _ends
-    cdef public list _graves
 
     def __init__(self, NativePoller poller not None, *args, **options):
         self.poller = poller
         self.streams = []
         super().__init__(poller, *args, **options)
-        self.real_time = self._clock is time.monotonic
+        self.know_clock()
 
     def _tick(self):
         """One turn of the loop; ``engines.loop`` says what happens in which order."""
@@ -168,8 +155,7 @@ cdef class HotLoop(Tick):
         cdef list streams = self.streams
         cdef dict watchers = self._watchers
         count = self.poller.wait(self.patience())
-        self.now = jf_monotonic() if self.real_time else self._clock()
-        self.ticks += 1
+        self.begin()
         for i in range(count):
             event = &self.poller.ready[i]
             if event.fd < len(streams) and streams[event.fd] is not None:
@@ -206,13 +192,6 @@ cdef class HotLoop(Tick):
 
     cdef int report_again(self, int fd) except -1:
         return self.poller.report_again(fd)
-
-    cdef double patience(self) except? -2:
-        """How long to wait, in seconds; negative: for ever."""
-        if self._soon or self._ends or self._graves:
-            return 0
-        when = self._timers.next_at()
-        return -1 if when is None else self._patience()
 
     def fan_out(self, bytes data not None, transports):
         """One ``send`` of the same ``bytes`` for each; returns those whose outbox is not empty."""

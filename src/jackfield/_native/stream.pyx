@@ -9,9 +9,10 @@ go of the lock and take it again costs a tenth of that, when nobody wants it.
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.string cimport memset, strerror
+from libc.string cimport memset
 
 from jackfield._native.fields cimport StreamFields
+from jackfield._native.system cimport os_error
 
 from jackfield import limits
 
@@ -60,10 +61,6 @@ cdef char received[RECEIVE]
 
 cdef inline bint not_now(int number) noexcept:
     return number == EAGAIN or number == EINTR
-
-
-cdef object os_error(int number):
-    return OSError(number, strerror(number).decode())
 
 
 cdef class HotStream(StreamFields):

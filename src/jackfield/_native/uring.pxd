@@ -96,4 +96,3 @@ cdef class Poll:
     cdef int cancel(self, Ring ring) except -1
 
 
-cdef object os_error(int number)

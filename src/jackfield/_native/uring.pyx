@@ -12,7 +12,8 @@ engines.
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.errno cimport EAGAIN, EBUSY, EINTR, ETIME
-from libc.string cimport strerror
+
+from jackfield._native.system cimport os_error
 
 from jackfield import limits
 
@@ -48,10 +49,6 @@ def probe():
     with nogil:
         result = ring_probe(&stage)
     return (-result, STAGES[stage]) if result < 0 else (0, "")
-
-
-cdef object os_error(int number):
-    return OSError(number, strerror(number).decode())
 
 
 cdef class Poll:

@@ -6,7 +6,8 @@ is readable while somebody came whom the acceptor has not taken. Must not know l
 
 from collections import deque
 
-from jackfield._native.uring cimport ACCEPT, IORING_CQE_F_MORE, Poll, Ring, io_uring_sqe, os_error
+from jackfield._native.system cimport os_error
+from jackfield._native.uring cimport ACCEPT, IORING_CQE_F_MORE, Poll, Ring, io_uring_sqe
 from jackfield._native.uring cimport ring_ask_accept
 
 from jackfield._native.accept import accept, adopt

@@ -11,13 +11,8 @@ from jackfield._native.uring cimport RECEIVE, SEND, Poll, Ring
 from jackfield._native.uring_send cimport sent
 from jackfield._native.uring_stream cimport RingStream, received
 
-import time
-
 cdef extern from "Python.h":
     PyObject *PyDict_GetItemWithError(object mapping, object key) except? NULL
-
-cdef extern from "readiness.h" nogil:
-    double jf_monotonic()
 
 cdef unsigned EVENTS_ALWAYS = 0x18  # POLLERR | POLLHUP: told whatever is wanted
 
@@ -26,20 +21,13 @@ cdef class RingLoop(Tick):
     """Goes before ``Reactor`` among the bases of an engine."""
 
     cdef readonly Ring ring
-    cdef bint real_time
-    cdef public object _clock
-    cdef public object _timers
-    cdef public dict _watchers
-    cdef public object _soon
-    cdef public list _ends
-    cdef public list _graves
 
     def __init__(self, Ring ring not None, *args, **options):
         self.ring = ring
         ring.handlers[RECEIVE] = received
         ring.handlers[SEND] = sent
         super().__init__(ring, *args, **options)
-        self.real_time = self._clock is time.monotonic
+        self.know_clock()
 
     def _tick(self):
         """One turn of the loop; ``engines.loop`` says what happens in which order."""
@@ -47,8 +35,7 @@ cdef class RingLoop(Tick):
             self.ring.run()
         self.ask()
         self.ring.wait(self.patience())
-        self.now = jf_monotonic() if self.real_time else self._clock()
-        self.ticks += 1
+        self.begin()
         if self.ring.ready or self.ring.later:
             self.serve()
         if self._timers.next_at() is not None:
@@ -61,11 +48,7 @@ cdef class RingLoop(Tick):
             self._end_tick()
 
     cdef double patience(self) except? -2:
-        """How long to wait, in seconds; negative: for ever."""
-        if self._soon or self._ends or self._graves or self.ring.ready or self.ring.later:
-            return 0
-        when = self._timers.next_at()
-        return -1 if when is None else self._patience()
+        return 0 if self.ring.ready or self.ring.later else Tick.patience(self)
 
     cdef int ask(self) except -1:
         """Fill the entries of what is wanted since the last tick."""

@@ -13,7 +13,8 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memset
 
 from jackfield._native.fields cimport StreamFields
-from jackfield._native.uring cimport SEND, Ring, io_uring_sqe, os_error
+from jackfield._native.system cimport os_error
+from jackfield._native.uring cimport SEND, Ring, io_uring_sqe
 from jackfield._native.uring cimport ring_ask_send, ring_ask_send_message
 
 from jackfield import limits

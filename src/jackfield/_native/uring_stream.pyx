@@ -16,9 +16,10 @@ from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOBUFS, errno
 from libc.string cimport memcpy
 
 from jackfield._native.fields cimport StreamFields
+from jackfield._native.system cimport os_error
 from jackfield._native.uring cimport IORING_CQE_F_BUFFER, IORING_CQE_F_MORE
 from jackfield._native.uring cimport RECEIVE, SEND, Ring, io_uring_sqe
-from jackfield._native.uring cimport os_error, ring_ask_receive, ring_block, ring_block_taken
+from jackfield._native.uring cimport ring_ask_receive, ring_block, ring_block_taken
 from jackfield._native.uring cimport ring_buffers_grow
 from jackfield._native.uring_send cimport Sending
 

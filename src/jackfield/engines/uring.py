@@ -74,10 +74,8 @@ class UringReactor(RingLoop, Reactor):
     ) -> None:
         super().__init__(ring or Ring(), options, instruments, clock)
 
-    def _begin(self, sock: socket.socket, peername: t.Any, protocol: t.Any) -> None:
-        transport = self.stream(self, sock, peername, protocol)
-        self._enter(transport)
-        transport.start()
+    def _watch_stream(self, sock: socket.socket) -> None:
+        """Nothing: a stream itself asks the ring for what it wants."""
 
     def abandon(self) -> None:
         """In a process forked from the engine's: close its descriptors, and tell nobody."""
