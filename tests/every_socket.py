@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 V4, V6 = ("127.0.0.1", 0), ("::1", 0)
 
-HOSTILE: t.Final = b"\0jackfield \x1b[2J\n\xe2\x80\xae[red]x[/red] %d"
+HOSTILE: t.Final = b"\0jackfield \x1b[2J\n\xe2\x80\xae[red]x[/red] %d-%d"
 """An abstract name with what a terminal obeys, a line end, an override of direction, markup."""
 
 
@@ -99,7 +99,7 @@ class Keeper:
                 one.send(b"unread")
             for name in (
                 os.fsencode(f"{self.directory}/s {int(kind)}"),
-                HOSTILE % kind,
+                HOSTILE % (os.getpid(), kind),
                 b"\0jackfield-%d-%d" % (os.getpid(), kind),
             ):
                 self.unix_named(kind, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import socket
@@ -83,7 +84,8 @@ def receive_until(sock: socket.socket, end: bytes) -> bytes:
 
 
 def lowest_free() -> int:
-    """The number that the next descriptor will get."""
+    """The number that the next descriptor will get, once garbage holds none."""
+    gc.collect()
     fd = os.open(os.devnull, os.O_RDONLY)
     os.close(fd)
     return fd

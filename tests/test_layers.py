@@ -27,7 +27,7 @@ PACKAGE: t.Final = SRC / "jackfield"
 FLOORS: t.Final = (
     {
         *("errors", "limits", "endpoint_options", "endpoint", "address", "instrument"),
-        *("protocol", "replicated", "log"),
+        *("protocol", "replicated", "log", "lazy_typing"),
     },
     {"wire", "capture", "rooms", "_native"},
     {"services", "kernel", "tls"},
@@ -52,6 +52,7 @@ SIDEWAYS: t.Final = {
     ("server", "server_checks"),
     ("server", "supervisor"),
     ("server", "tools"),  # every server logs who comes and goes
+    *((part, "lazy_typing") for part in FLOORS[0]),  # as if it were the standard library's
 }
 """Imports between two packages of one floor. ``graphlib`` sees that they make no cycle."""
 

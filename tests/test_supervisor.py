@@ -445,7 +445,7 @@ class Sparse(Supervisor):
 
     def die(self, worker: Worker) -> None:
         assert worker.child is not None
-        self._worker_ended(worker.child, Ended(7, 0))
+        self.child_ended(worker.child, Ended(7, 0))
 
 
 @pytest.fixture
@@ -507,15 +507,15 @@ def test_the_old_one_retires_when_the_new_one_serves_and_not_before(sparse: Spar
     old = worker.child
     assert old is not None
     sparse.replace_all()
-    sparse._worker_ready(old)  # it was slow to start
+    sparse.child_ready(old)  # it was slow to start
     assert sparse.retired == []
     sparse.die(worker)  # the new one does not come up
     sparse._start(worker)
     new = worker.child
     assert new is not None
-    sparse._worker_ready(new)
+    sparse.child_ready(new)
     assert sparse.retired == [old.pid]
-    sparse._worker_ended(old, Ended(0, 0))
+    sparse.child_ended(old, Ended(0, 0))
     assert worker.child is new
     assert not sparse._to_replace
 
@@ -529,7 +529,7 @@ def test_a_second_request_replaces_those_again_that_were_forked_before_it() -> N
     sparse.replace_all()
     for worker in (first, second, first):
         assert worker.child is not None
-        sparse._worker_ready(worker.child)
+        sparse.child_ready(worker.child)
     assert sparse.retired == [1, 2, 3]
     assert not sparse._to_replace
     sparse.close()

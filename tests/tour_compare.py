@@ -24,7 +24,7 @@ KINDS: t.Final = {
     "pid": r"(?<=pid )\d+|(?<=[a-z3]\[)\d+(?=\])|(?<=\.\d{6}) +\d+(?= )",  # the last in a trace
     "port": r"(?<=[\d\]]:)\d{4,5}\b|(?<=', )\d{4,5}(?=\))",
     "cwnd": r"(?<=CWND=)\d+",  # a congestion window grows, as the kernel likes
-    "again": r"(?<=RETR=)\d+",  # segments sent again: of a SYN, one more every second
+    "again": r"(?<=RETR=)\d+|(?<=\ds x)\d+",  # segments sent again: of a SYN, one more every second
     "rtt": r"(?<=RTT ms=)\d+\.\d\d",
     "window": r"(?<=win=)\d+|(?<=scale=)\d+",  # by the machine's tcp_rmem
     "moved": r"\b\d{3,}/\d{4,}\b",  # bytes sent of those asked: all of them, or not all

@@ -7,7 +7,7 @@ package costs nothing that is not needed.
 
 from __future__ import annotations
 
-import typing as t
+from jackfield import lazy_typing as t
 
 if t.TYPE_CHECKING:
     from jackfield.address import Address, Endpoint, resolve

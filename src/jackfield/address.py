@@ -9,16 +9,15 @@ understands. One endpoint may be several addresses::
 This module must not know listeners, engines or options: it opens no connection.
 """
 
-# Without "from __future__ import annotations": NamedTuple would have to compile the text of each
-# field at import, which takes longer than all else here, and a server's start waits for it.
+from __future__ import annotations
 
 import errno
 import os
 import socket
 import sys
-import typing as t
 from collections.abc import Callable
 
+from jackfield import lazy_typing as t
 from jackfield.endpoint import Endpoint, printable, refused
 from jackfield.endpoint_options import Options
 

@@ -17,16 +17,15 @@ resolves to, or whether a path or descriptor exists: that is ``address``. A sche
 of ``SCHEMES`` at the end.
 """
 
-# Without "from __future__ import annotations": NamedTuple would have to compile the text of each
-# field at import, which takes longer than all else here, and a server's start waits for it.
+from __future__ import annotations
 
 import os
 import socket
 import sys
-import typing as t
 from collections.abc import Callable, Mapping
 
 from jackfield import endpoint_options
+from jackfield import lazy_typing as t
 from jackfield.endpoint_options import Check, Options
 from jackfield.errors import AddressError
 
@@ -76,7 +75,7 @@ class Endpoint(t.NamedTuple):
     name: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> "Endpoint":
+    def parse(cls, text: str) -> Endpoint:
         """``text`` as an endpoint; ``AddressError`` with one line that shows where and why."""
         _check_characters(text)
         written, colon, rest = text.partition(":")

@@ -11,8 +11,9 @@ of jackfield.
 from __future__ import annotations
 
 import socket
-import typing as t
 from collections.abc import Callable, Mapping
+
+from jackfield import lazy_typing as t
 
 Options: t.TypeAlias = tuple[tuple[str, str], ...]
 """Keys and values in the order they were written."""

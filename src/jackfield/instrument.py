@@ -5,10 +5,9 @@ never per message. The one exception is ``called``, for which an instrument has 
 know any engine's insides.
 """
 
-# Without "from __future__ import annotations": NamedTuple would have to compile the text of each
-# field at import, which takes longer than all else here, and a server's start waits for it.
+from __future__ import annotations
 
-import typing as t
+from jackfield import lazy_typing as t
 
 
 class SocketCall(t.NamedTuple):

@@ -1,4 +1,4 @@
-"""Every default number of jackfield, each with its reason beside it. Imports nothing.
+"""Every default number of jackfield, each with its reason beside it. Needs nothing.
 
 Sizes are bytes, times are seconds, rates are per second. An option or argument of the same
 name overrides each; 0 lifts a limit where the option's help says so.
@@ -6,7 +6,10 @@ name overrides each; 0 lifts a limit where the option's help says so.
 
 from __future__ import annotations
 
-from typing import Final
+from jackfield import lazy_typing as t
+
+if t.TYPE_CHECKING:
+    from typing import Final
 
 # --- listening and accepting ---------------------------------------------------------------
 

@@ -11,8 +11,9 @@ Who sets up logging in a program does that as ever, by the logger's name. Must n
 from __future__ import annotations
 
 import functools
-import typing as t
 from collections.abc import Callable
+
+from jackfield import lazy_typing as t
 
 if t.TYPE_CHECKING:
     import logging

@@ -10,13 +10,14 @@ import itertools
 import signal
 import socket
 import sys
-import typing as t
 from _thread import get_ident
 from collections.abc import Callable, Iterable, Sequence
 
 from jackfield import engines, limits
+from jackfield import lazy_typing as t
 from jackfield import server_checks as checks
 from jackfield.address import Address, Endpoint, resolve
+from jackfield.engines.base import at_least
 from jackfield.errors import UsageError
 from jackfield.instrument import Instrument
 from jackfield.kernel import systemd
@@ -101,9 +102,8 @@ class Server:
         self._addresses: list[Address] = []
         self._factory = engines.protocol_factory(self.engine_name, protocol_factory)
         self._datagram_factory = datagram_factory or protocol_factory
-        self._backlog = checks.at_least("backlog", backlog, 0)
-        self._drain = checks.at_least("drain", drain, 0)
-        self._workers = int(checks.at_least("workers", workers, 0))
+        self._backlog = at_least("backlog", backlog, 0)
+        self._workers = int(at_least("workers", workers, 0))
         self._reuse_port = self._workers > 0 and checks.reuses_port(accept)
         self._copies: list[list[Listener]] = []
         if self._workers:
@@ -111,18 +111,18 @@ class Server:
         self._proxies = layers.find_proxies(proxy_from)
         self._identity = checks.identity(user, group)
         self._options = engines.Options(
-            max_connections=int(checks.at_least("max_connections", max_connections, 0)),
-            max_per_host=int(checks.at_least("max_per_host", max_per_host, 0)),
-            max_held=int(checks.at_least("max_held", max_held, 0)),
-            max_per_second=checks.at_least("max_per_second", max_per_second, 0),
-            idle_timeout=checks.at_least("idle_timeout", idle_timeout, 0),
-            login_timeout=checks.at_least("login_timeout", login_timeout, 0),
-            drain=self._drain,
+            max_connections=max_connections,
+            max_per_host=max_per_host,
+            max_held=max_held,
+            max_per_second=max_per_second,
+            idle_timeout=idle_timeout,
+            login_timeout=login_timeout,
+            drain=drain,
             proxies=self._proxies,
-            threads_max=int(checks.at_least("threads_max", threads_max, 0)),
-            thread_stack=int(checks.at_least("thread_stack", thread_stack, 0)),
+            threads_max=threads_max,
+            thread_stack=thread_stack,
         )
-        self._status = checks.at_least("status", status, 0)
+        self._status = at_least("status", status, 0)
         self._status_endpoint = StatusEndpoint(status_endpoint)
         self._instruments = (ConnectionLog(), *self._status_endpoint.instruments, *instruments)
         self._engine: t.Any = None
@@ -283,7 +283,7 @@ class Server:
 
         def stop() -> None:
             systemd.stopping()
-            engine.stop(self._drain)
+            engine.stop(self._options.drain)
 
         # In the first tick: whoever hears that we are ready may send a signal at once.
         engine.call_soon(systemd.ready)
@@ -361,7 +361,7 @@ class Server:
             self._engine.close()
             self._close_workers_sockets()
             return
-        self._engine.stop(self._drain if drain is None else drain)
+        self._engine.stop(self._options.drain if drain is None else drain)
         if self._thread is not None and self._thread.ident != get_ident():
             self._thread.join()
 

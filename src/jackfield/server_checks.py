@@ -7,26 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
-import typing as t
 from collections.abc import Callable, Iterable
 
 from jackfield import engines
+from jackfield import lazy_typing as t
 from jackfield.address import Endpoint
 from jackfield.errors import UsageError
-from jackfield.protocol import DatagramProtocol
 
 if t.TYPE_CHECKING:
     from jackfield.kernel.privileges import Identity
     from jackfield.tls import TlsConfig  # not for nothing: it loads OpenSSL
 
 Factory: t.TypeAlias = Callable[[], t.Any]
-
-
-def at_least(name: str, value: float, least: float) -> float:
-    """``value``, if it is ``least`` or more."""
-    if not value >= least:  # also a NaN
-        raise UsageError(f"{name} must be {least:g} or more, not {value!r}")
-    return value
 
 
 def require_tls(endpoints: Iterable[Endpoint], tls: TlsConfig | None) -> None:
@@ -106,5 +98,5 @@ def require_datagrams(endpoint: Endpoint, factory: Factory) -> None:
         name = getattr(factory, "__name__", "a coroutine")
         raise UsageError(
             f"{endpoint}: {name} serves streams; for datagrams give a protocol with "
-            f"datagram_received, such as a {DatagramProtocol.__name__}"
+            f"datagram_received, such as a DatagramProtocol"
         )

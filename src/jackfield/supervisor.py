@@ -21,13 +21,11 @@ import typing as t
 from collections import deque
 from collections.abc import Callable
 
-from jackfield import limits, pollers
+from jackfield import limits
 from jackfield.engines.base import Options, Statistics
-from jackfield.engines.family import KILL_AFTER, Child, Family
+from jackfield.engines.family import KILL_AFTER, Child, Parent
 from jackfield.engines.reactor import Reactor
 from jackfield.engines.scoreboard import Scoreboard
-from jackfield.engines.view import Afar
-from jackfield.errors import UsageError
 from jackfield.kernel.processes import Ended
 from jackfield.log import log
 
@@ -68,7 +66,7 @@ class Count(t.NamedTuple):
     statistics: Statistics
 
 
-class Supervisor(Reactor):
+class Supervisor(Parent):
     """Runs ``count`` workers; to its server it is an engine.
 
     ``make_engine(number, options)`` is called in worker ``number`` (0, 1, ...) and returns an
@@ -83,38 +81,21 @@ class Supervisor(Reactor):
         options: Options,
         release: Callable[[], object] = lambda: None,
     ) -> None:
-        super().__init__(pollers.make(pollers.best()), options)
+        super().__init__(options)
         self._make_engine = make_engine
         self._release = release
         self._workers = [Worker(number) for number in range(count)]
         self._to_replace: deque[Worker] = deque()
-        self._family: Family | None = None
         self._board = Scoreboard(options, count + limits.WORKER_SLOTS, count)
         self._slots: dict[Child, int] = {}
 
-    @property
-    def family(self) -> Family:
-        """The children, while it runs."""
-        return t.cast(Family, self._family)
-
-    def run(self) -> None:
-        """Keep the workers alive until ``stop``; then every one has ended. Raises ``UsageError``
-        beside another server with several processes."""
-        try:
-            self._family = Family(
-                self, self._make, self._worker_ended, self._worker_ready, self.options.drain
-            )
-        except UsageError:
-            self.close()
-            raise
+    def begin(self) -> None:
+        """Start the workers."""
         for worker in self._workers:
             self.call_soon(self._start, worker)
-        try:
-            super().run()
-        finally:
-            self._family.close()
 
-    def _make(self, worker: Worker) -> Reactor:
+    def make_engine(self, worker: Worker) -> Reactor:
+        """A worker's, which counts where all do."""
         return self._make_engine(worker.number, self._board.options_for(worker.slot))
 
     def statistics(self) -> Statistics:
@@ -128,10 +109,6 @@ class Supervisor(Reactor):
             for child, slot in self._slots.items()
         ]
         return sorted(counts, key=lambda one: (one.number, not one.retired))
-
-    def sources(self) -> list[Afar]:
-        """Who knows how the clients do: the workers."""
-        return self._family.sources() if self._family else []
 
     @staticmethod
     def _retired(child: Child) -> bool:
@@ -190,7 +167,8 @@ class Supervisor(Reactor):
             worker.old, worker.child = worker.child, None
             self._start(worker)
 
-    def _worker_ready(self, child: Child) -> None:
+    def child_ready(self, child: Child) -> None:
+        """Whom it replaces may go, and the next one's turn comes."""
         worker = child.what
         if child is not worker.child:  # its successor has been started already
             return
@@ -204,7 +182,8 @@ class Supervisor(Reactor):
 
     # --- ending ----------------------------------------------------------------------------
 
-    def _worker_ended(self, child: Child, how: Ended) -> None:
+    def child_ended(self, child: Child, how: Ended) -> None:
+        """Unless it was to end, another one is started in its place."""
         worker = child.what
         self._board.give_back(self._slots.pop(child))
         orderly = how == Ended(0, 0)
@@ -233,10 +212,6 @@ class Supervisor(Reactor):
         self._release()
         self.call_later(drain_seconds + KILL_AFTER, self.family.signal_all, signal.SIGKILL)
         self._stop_when_empty()
-
-    def _stop_when_empty(self) -> None:
-        if self._stopping and not self._family:  # not begun, or nobody left
-            self._stopped = True
 
 
 def cores() -> int:

@@ -59,8 +59,7 @@ def names(case: Case) -> list[str]:
 
 def test_the_models_are_all_engines_there_are() -> None:
     ours = {models.engine_of(model) for model in models.MODELS}
-    # kqueue is never on Linux, and bench is for Linux; native and uring are epoll's model.
-    assert set(engines.NAMES) - ours <= {"kqueue", "native", "uring"}
+    assert set(engines.NAMES) - ours <= {"kqueue"}  # never on Linux, and bench is for Linux
 
 
 def test_a_table_has_a_column_for_each_number_of_clients() -> None:
@@ -72,6 +71,11 @@ def test_a_table_has_a_column_for_each_number_of_clients() -> None:
     assert ["clients", "1", "10"] in rows
     assert ["iterative", "1,234", "-"] in rows
     assert ["epoll", "1,236", "1,236"] in rows
+
+
+def test_no_two_models_have_the_same_line() -> None:
+    assert len(set(plot.MARKERS)) >= len(models.MODELS)
+    assert len(set(plot.COLOURS)) >= len(models.MODELS)
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:

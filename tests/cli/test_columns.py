@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jackfield.cli import socket_cells
 from jackfield.cli.columns import Cell, Column, draw, fold, safe, size
 
 COLUMNS = (Column("FD", keep=True), Column("CWND", right=True), Column("RTT"), Column("NAME"))
@@ -27,6 +28,27 @@ def test_without_a_width_everything_is_there_and_empty_columns_are_not() -> None
 
 def test_a_column_makes_room_for_the_last_one() -> None:
     assert list(draw(COLUMNS, ROWS, 52)) == ["FD   NAME", f"3u   {NAME}", "14u"]
+
+
+def test_one_that_is_narrower_takes_the_room_another_needs_more_of() -> None:
+    columns = (Column("A", keep=True), Column("WIDE"), Column("B"), Column("NAME"))
+    rows = [[Cell("a"), Cell("w" * 20), Cell("b"), Cell("n" * 10)]]
+    assert list(draw(columns, rows, 20)) == ["A  B  NAME", "a  b  nnnnnnnnnn"]
+    assert list(draw(columns, rows, 15)) == ["A  NAME", "a  nnnnnnnnnn"]
+
+
+@pytest.mark.parametrize(
+    ("timer", "shown"),
+    [
+        (Cell("keepalive 58s"), {44: "", 51: "CWND", 59: "CWND RTT ms", 74: "CWND RTT ms TIMER"}),
+        (Cell("on 0.4s x1", "yellow"), {44: "", 57: "TIMER", 62: "CWND TIMER"}),
+    ],
+)
+def test_a_timer_that_asks_for_a_look_goes_last(timer: Cell, shown: dict[int, str]) -> None:
+    columns = (*socket_cells.TCP, Column("NAME", keep=True))
+    rows = [[Cell("10"), Cell("0.02"), timer, Cell(""), Cell(NAME)]]
+    for width, titles in shown.items():
+        assert next(draw(columns, rows, width)).split() == [*titles.split(), "NAME"]
 
 
 def test_the_last_column_wraps_where_it_reads_best() -> None:

@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import typing as t
 from collections.abc import Iterator
 
 import pytest
@@ -19,7 +18,7 @@ from tests.cli.looking import Watching, child, on_a_terminal, renamed, without_r
 from tests.cli.process import JACKFIELD
 from tests.cli.process import run as run_alone
 from tests.cli.process import run_here as run
-from tests.every_socket import HOSTILE, Held, holding
+from tests.every_socket import Held, holding
 from tests.support import PATIENCE, until
 
 from jackfield.cli import fds, sockets  # loaded now: a child without rights may not read them
@@ -163,8 +162,6 @@ def test_a_shared_socket_names_everybody(held: Held) -> None:
 
 
 # --- the terminal ------------------------------------------------------------------------------
-
-ESCAPED: t.Final = (HOSTILE % 1).decode()[1:].encode("unicode_escape").decode()
 
 
 @pytest.mark.parametrize("command", ["fds", "sockets"])

@@ -11,9 +11,19 @@ from hypothesis import strategies as st
 from jackfield import limits
 from jackfield.engines.admission import Admission
 from jackfield.engines.base import Options
+from jackfield.errors import UsageError
+from jackfield.tools.status_answer import LIMITS
 
 A, B, A_AGAIN = ("127.0.0.1", 1000), ("127.0.0.2", 1000), ("127.0.0.1", 2000)
 V6 = ("::1", 1000, 0, 0)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("value", [-1, float("nan")])
+def test_a_limit_is_nothing_negative(name: str, value: float) -> None:
+    options: dict[str, float] = {name: value}
+    with pytest.raises(UsageError, match=f"^{name} must be 0 or more, not {value}$"):
+        Options(**options)  # type: ignore[arg-type]
 
 
 def test_connections_in_all() -> None:

@@ -176,8 +176,11 @@ class TestOneAtATime(IterativeSuite):
         assert receive(waiting, 1) == b"x"
 
     @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells how long the backlog is")
-    def test_the_status_shows_who_waits(self, serve: Serve) -> None:
-        running = serve(Echo)
+    @pytest.mark.parametrize("where", ["tcp://127.0.0.1:0", "unix:{}/socket"])
+    def test_the_status_shows_who_waits(
+        self, where: str, serve: Serve, short_directory: Path
+    ) -> None:
+        running = serve(Echo, where.format(short_directory))
         running.meet()
         (acceptor,) = running.engine._acceptors
         status = Status("iterative", running.engine, [acceptor.listener])
@@ -187,14 +190,6 @@ class TestOneAtATime(IterativeSuite):
             running.dial()
         until(lambda: backlog_length(acceptor.listener.sock) == 3)
         assert running.call(status.line) == expected % 3
-
-    def test_nobody_knows_who_waits_at_a_unix_socket(
-        self, serve: Serve, short_directory: Path
-    ) -> None:
-        running = serve(Echo, f"unix:{short_directory}/socket")
-        (acceptor,) = running.engine._acceptors
-        status = Status("iterative", running.engine, [acceptor.listener])
-        assert "accepted=0 waiting=- refused=0 connections=0" in running.call(status.line)
 
     def test_datagrams_are_served_meanwhile(self) -> None:
         from tests.contracts.running import Witness

@@ -157,6 +157,19 @@ def test_a_dump_that_is_never_whole_is_taken_as_it_is(answering: Answering) -> N
     assert stand_in.asked == netlink.TRIES
 
 
+def test_one_socket_is_one_message_and_no_end(answering: Answering) -> None:
+    answering([message(b"it")])
+    assert netlink.one(b"", body) == b"it"
+    answering([message(code(-errno.ENOENT), ERROR)])
+    with pytest.raises(SystemRefused) as caught:
+        netlink.one(b"", body)
+    assert caught.value.errno == errno.ENOENT
+    for answer in (b"", END, message(b"a") + message(b"b")):
+        answering([answer])
+        with pytest.raises(SystemRefused, match="where one was asked for"):
+            netlink.one(b"", body)
+
+
 def test_no_socket_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> t.NoReturn:
         raise PermissionError(errno.EPERM, "Operation not permitted")

@@ -326,6 +326,7 @@ def test_a_program_cannot_get_root_back() -> None:
 ALREADY: t.Final = """
 import os, sys
 from jackfield.cli import main, serve_options, serving
+from jackfield.services import echo
 
 os.setgroups([])
 os.setresgid(*[int(sys.argv[1])] * 3)

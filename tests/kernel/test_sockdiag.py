@@ -9,6 +9,8 @@ import struct
 import sys
 import typing as t
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ from tests.kernel.test_netlink import attribute
 from tests.support import fill, has_ipv6, until
 
 from jackfield.errors import SystemRefused
-from jackfield.kernel import inet_diag, sockdiag, tcp_info, unix_diag
+from jackfield.kernel import inet_diag, netlink, options, sockdiag, tcp_info, unix_diag
 from jackfield.kernel.inet_diag import AF_INET, AF_INET6, InetSocket, Reader
 from jackfield.kernel.unix_diag import UnixSocket
 
@@ -247,3 +249,27 @@ def test_unix() -> None:
         with server:
             assert (find(client).peer, find(server).peer) == (find(server).inode, here.inode)
             assert (find(server).name, find(server).uid) == (name, os.getuid())
+
+
+@linux
+def test_who_waits_at_a_unix_listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as opened:
+        listening, other = (opened.enter_context(socket.socket(socket.AF_UNIX)) for _ in "ab")
+        for sock, path in ((listening, tmp_path / "here"), (other, tmp_path / "there")):
+            sock.bind(str(path))
+            sock.listen(3)
+        lengths = []
+        for _ in range(3):
+            lengths.append(unix_diag.backlog_length(listening))
+            client = opened.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(str(tmp_path / "here"))
+        assert lengths == [0, 1, 2]
+        listening.accept()[0].close()
+        assert options.backlog_length(listening) == 2
+        assert options.backlog_length(other) == 0
+
+        def refuse() -> t.NoReturn:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(netlink, "_open", refuse)
+        assert options.backlog_length(listening) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from jackfield.kernel.sockets import listen_all
 from jackfield.tools.status import Status
 
 ANY = "tcp://127.0.0.1:0"
+NAMED = f"unix:@jackfield-status-{os.getpid()}"
 
 
 class Engine:
@@ -55,10 +57,11 @@ def test_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells how long the backlog is")
 def test_who_waits_at_all_listeners_together() -> None:
-    listeners = [listen_all(Endpoint.parse(ANY), 10)[0] for _ in range(2)]
-    where = [listeners[number].sock.getsockname() for number in (0, 0, 1)]
-    clients = [socket.create_connection(address) for address in where]
+    listeners = [listen_all(Endpoint.parse(where), 10)[0] for where in (ANY, NAMED)]
+    clients = [socket.socket(listeners[number].sock.family) for number in (0, 0, 1)]
     try:
+        for number, client in zip((0, 0, 1), clients, strict=True):
+            client.connect(listeners[number].sock.getsockname())
         until(lambda: [backlog_length(one.sock) for one in listeners] == [2, 1])
         assert " waiting=3 " in Status("epoll", Engine(), listeners).line()
         listeners[0].close()

@@ -8,7 +8,8 @@ engines alike, and no module here imports anything of jackfield but ``limits`` a
 from __future__ import annotations
 
 import importlib
-import typing as t
+
+from jackfield import lazy_typing as t
 
 PARTS: t.Final = ("loop", "uring_loop")
 """The modules that engines begin with; they import the others."""

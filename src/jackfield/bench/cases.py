@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from jackfield.bench import load
 from jackfield.bench.servers import Contender, running
@@ -80,19 +81,12 @@ def echo(
     warmup: float = 0.5,
 ) -> Case:
     """Requests of ``size`` bytes, one in flight on each of ``connections``."""
-
-    def measure(contender: Contender) -> Sample:
-        with running(contender) as server:
-            measured = load.echo(
-                server.target, connections=connections, size=size, seconds=seconds, warmup=warmup
-            )
-            return rates(measured) | latencies(measured) | _memory(server.memory())
-
+    loading = partial(load.echo, connections=connections, size=size, seconds=seconds, warmup=warmup)
     return Case(
         "echo",
         f"echo, {size} bytes, {connections} connections",
         contenders,
-        measure,
+        _answering(loading),
         (Metric("rate", "requests", "/s", 0), *_LATENCY, *_CPU, _MEMORY),
         "rate",
         costs=("cpu_us",),
@@ -153,19 +147,12 @@ def accept(
     warmup: float = 0.5,
 ) -> Case:
     """Connections that exchange one byte and close, ``in_flight`` at a time."""
-
-    def measure(contender: Contender) -> Sample:
-        with running(contender) as server:
-            measured = load.accept(
-                server.target, in_flight=in_flight, seconds=seconds, warmup=warmup
-            )
-            return rates(measured) | latencies(measured) | _memory(server.memory())
-
+    loading = partial(load.accept, in_flight=in_flight, seconds=seconds, warmup=warmup)
     return Case(
         "accept",
         f"accept, one byte each, {in_flight} connections at a time",
         contenders,
-        measure,
+        _answering(loading),
         (Metric("rate", "connections", "/s", 0), *_LATENCY, *_CPU, _MEMORY),
         "rate",
         costs=("cpu_us",),
@@ -181,20 +168,12 @@ def udp(
     warmup: float = 0.5,
 ) -> Case:
     """Datagrams of ``size`` bytes and their answers, ``in_flight`` under way."""
-
-    def measure(contender: Contender) -> Sample:
-        with running(contender) as server:
-            measured = load.udp(
-                server.target, in_flight=in_flight, size=size, seconds=seconds, warmup=warmup
-            )
-            lost = {"lost": float(measured["lost"])}
-            return rates(measured) | latencies(measured) | lost | _memory(server.memory())
-
+    loading = partial(load.udp, in_flight=in_flight, size=size, seconds=seconds, warmup=warmup)
     return Case(
         "udp",
         f"UDP echo, {size} bytes, {in_flight} in flight",
         contenders,
-        measure,
+        _answering(loading, "lost"),
         (
             Metric("rate", "answers", "/s", 0),
             Metric("lost", "lost", "", 0),
@@ -233,6 +212,20 @@ def idle(contenders: Sequence[Contender], *, connections: int = 10_000) -> Case:
         "bytes_each",
         more_is_better=False,
     )
+
+
+def _answering(
+    loading: Callable[[load.Target], load.Measured], *more: t.Literal["lost"]
+) -> Callable[[Contender], Sample]:
+    """A server under that load: its rates, the time its answers take, its memory, and ``more``."""
+
+    def measure(contender: Contender) -> Sample:
+        with running(contender) as server:
+            measured = loading(server.target)
+            counts = {key: float(measured[key]) for key in more}
+            return rates(measured) | latencies(measured) | counts | _memory(server.memory())
+
+    return measure
 
 
 def rates(measured: load.Measured) -> dict[str, float]:

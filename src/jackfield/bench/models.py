@@ -29,7 +29,8 @@ WORKERS: t.Final = "workers"
 """The model of several processes, each of which serves many clients: the pre-fork server."""
 
 MODELS: t.Final = (
-    "iterative", "thread", "fork", WORKERS, "select", "poll", "epoll", "asyncio", "uvloop",
+    "iterative", "thread", "fork", WORKERS, "select", "poll", "epoll", "native", "uring",
+    "asyncio", "uvloop",
 )  # fmt: skip
 
 ALONE: t.Final = "iterative"

@@ -11,14 +11,15 @@ from pathlib import Path
 from jackfield.bench.summary import Spread
 from jackfield.errors import SystemRefused, UsageError
 
-MARKERS: t.Final = "os^vD*XPd"
+MARKERS: t.Final = "os^vD*XPd<>"
 """One for each line: colours alone are not told apart by everybody, nor on paper."""
 
 COLOURS: t.Final = (
     "#555555", "#d55e00", "#cc3399", "#e69f00", "#56b4e9", "#0072b2", "#009e73", "#8c564b",
-    "#111111",
+    "#111111", "#882255", "#999933",
 )  # fmt: skip
-"""After Okabe and Ito, who chose them so that colour-blind people tell them apart."""
+"""After Okabe and Ito, the last two after Paul Tol, who chose them so that colour-blind people tell
+them apart."""
 
 
 class Panel(t.NamedTuple):

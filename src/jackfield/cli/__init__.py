@@ -10,9 +10,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import typing as t
 from collections.abc import Sequence
 
+from jackfield import lazy_typing as t
 from jackfield.errors import JackfieldError, SystemRefused, UsageError
 
 COMPLETION: t.Final = "_JACKFIELD_COMPLETE"

@@ -36,11 +36,13 @@ BREAK: t.Final = re.compile(r"->|[ /,]")
 
 
 class Column(t.NamedTuple):
-    """``keep``: it is never left out for want of room. Others go from right to left."""
+    """``keep``: it is never left out for want of room. Others go from right to left; those that
+    may go ``early`` go first where a cell of another has a colour, since that asks for a look."""
 
     title: str
     right: bool = False
     keep: bool = False
+    early: bool = False
 
 
 class Cell(t.NamedTuple):
@@ -95,20 +97,24 @@ class _Drawing:
         self._shown = [i for i in every[:-1] if columns[i].keep or taken[i]]
         self._taken = [max(taken[i], size(columns[i].title)) for i in every]
         if width is not None:
-            self._fit(width)
+            self._fit(width, rows)
         self._room = None if width is None else width - self._used()
 
     def _used(self) -> int:
         return sum(self._taken[i] + len(GAP) for i in self._shown)
 
-    def _fit(self, width: int) -> None:
+    def _fit(self, width: int, rows: Sequence[Sequence[Cell]]) -> None:
         """Leave out the columns that leave the last one too little room."""
-        wanted = min(self._taken[-1], LAST_WANTS)
-        for i in reversed(self._shown.copy()):
-            if width - self._used() >= wanted:
-                return
-            if not self._columns[i].keep:
-                self._shown.remove(i)
+        optional = [i for i in self._shown if not self._columns[i].keep]
+        early = {i for i in optional if self._columns[i].early}
+        if any(row[i].colour for i in optional if i not in early for row in rows):
+            optional.sort(key=early.__contains__)
+        self._shown = [i for i in self._shown if self._columns[i].keep]
+        most = width - min(self._taken[-1], LAST_WANTS)
+        for i in optional:
+            if self._used() + self._taken[i] + len(GAP) <= most:
+                self._shown.append(i)
+        self._shown.sort()
 
     def heading(self, text: str) -> Iterator[str]:
         """A line across all columns."""

@@ -8,8 +8,9 @@ help, hints and errors are its own, and there is one wording of them. Must not k
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Callable, Sequence
+
+from jackfield import lazy_typing as t
 
 Kind: t.TypeAlias = Callable[[str], t.Any] | tuple[str, ...]
 """What a value is: what reads it (``str``, ``count``, ``seconds``, ...; raises ``ValueError``), the
@@ -72,7 +73,8 @@ def seconds(text: str) -> float:
     return _not_negative(float(text))
 
 
-Number = t.TypeVar("Number", int, float)
+if t.TYPE_CHECKING:
+    Number = t.TypeVar("Number", int, float)
 
 
 def _not_negative(number: Number) -> Number:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from jackfield import engines, limits
+from jackfield import lazy_typing as t
 from jackfield.cli import tls_options, trace_options
 from jackfield.cli.options import Option, count, read, seconds
 

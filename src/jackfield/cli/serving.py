@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import typing as t
 
-from jackfield import services
+from jackfield import engines, services
+from jackfield import lazy_typing as t
 from jackfield.cli import tls_options, trace_options
 from jackfield.endpoint import printable
 from jackfield.errors import UsageError
@@ -34,7 +34,8 @@ def run(
 ) -> None:
     """Serve until SIGINT or SIGTERM. ``options``: the rows of ``serve_options``, by their keys."""
     _log_to_stderr(log_level)
-    made = _make(service, ServiceOptions(greeting=greeting, flood=flood))
+    late = _loads_late(engine, options)
+    made = _make(service, ServiceOptions(greeting=greeting, flood=flood), late=late)
     instruments, report = trace_options.take(options, engine)
     server = Server(
         endpoints or DEFAULT_ENDPOINT,
@@ -48,6 +49,7 @@ def run(
     server.open()
     # Once it runs: who waits for the lines may send a signal at once, and it must be handled.
     server.engine.call_soon(server.announce)
+    server.engine.call_soon(made.load)  # while those who connect are in the backlog
     server.engine.call_soon(log)  # loaded while nobody waits, and once for all who are forked
     gc.freeze()  # what was loaded stays: neither searched for garbage, nor copied by a fork
     gc.enable()
@@ -56,9 +58,17 @@ def run(
         report.end()
 
 
-def _make(service: str, options: ServiceOptions) -> Service:
+def _loads_late(engine: str, options: dict[str, t.Any]) -> bool:
+    """Whether the service may be loaded when it listens already. Not if it will be another user,
+    who may not be allowed to read our files. Several processes or threads share what the service
+    keeps, so it is there before they part."""
+    alone = engine in (engines.AUTO, *engines.ONE_THREAD) and not options["workers"]
+    return alone and not options["user"] and not options["group"]
+
+
+def _make(service: str, options: ServiceOptions, *, late: bool) -> Service:
     if ":" not in service:
-        return services.make(service, options)
+        return services.make(service, options, late=late)
     services.require_none(service, options)
     factory = _load(service)
     return Service(factory, factory)

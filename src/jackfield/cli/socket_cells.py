@@ -18,7 +18,7 @@ import click
 
 from jackfield.cli.columns import Cell, Column, safe
 from jackfield.errors import SystemRefused
-from jackfield.kernel.inet_diag import InetSocket
+from jackfield.kernel.inet_diag import PERSIST_TIMER, InetSocket
 from jackfield.kernel.proc_net import Socket
 from jackfield.tools import socket_facts
 from jackfield.tools.fdtable import Holder, UnixPeer
@@ -41,10 +41,10 @@ COLOURS: t.Final = {"LISTEN": "green"}
 
 QUEUES: t.Final = (Column("RECV-Q", right=True), Column("SEND-Q", right=True))
 TCP: t.Final = (
-    Column("CWND", right=True),
-    Column("RTT ms", right=True),
-    Column("RETR", right=True),
+    Column("CWND", right=True, early=True),
+    Column("RTT ms", right=True, early=True),
     Column("TIMER"),
+    Column("RETR", right=True),
 )
 
 
@@ -59,16 +59,18 @@ def queue_cells(sock: Socket | None) -> list[Cell]:
 
 
 def tcp_cells(sock: Socket | None) -> list[Cell]:
-    """Under TCP. RETR is how many segments were sent again so far."""
+    """Under TCP. RETR is how many segments were sent again so far; a TIMER that runs because the
+    peer takes or answers nothing is yellow."""
     if not isinstance(sock, InetSocket):
         return [Cell("")] * 4
-    timer = Cell(socket_facts.timer(sock))
+    waits = sock.timer == PERSIST_TIMER or sock.retransmits > 0
+    timer = Cell(socket_facts.timer(sock), "yellow" if waits else "")
     if not sock.raw_tcp or socket_facts.listens(sock):
-        return [Cell(""), Cell(""), Cell(""), timer]
+        return [Cell(""), Cell(""), timer, Cell("")]
     info = sock.tcp
     assert info is not None
     again = Cell(str(info.total_retrans), "yellow") if info.total_retrans else Cell("")
-    return [Cell(str(info.cwnd)), Cell(f"{info.rtt_us / 1000:.2f}"), again, timer]
+    return [Cell(str(info.cwnd)), Cell(f"{info.rtt_us / 1000:.2f}"), timer, again]
 
 
 def name(sock: Socket, peer: UnixPeer | None, names: bool, state: bool = True) -> Cell:

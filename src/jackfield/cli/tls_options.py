@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import typing as t
 from collections.abc import Callable, Iterator
 
+from jackfield import lazy_typing as t
 from jackfield.cli.options import Option
 from jackfield.endpoint import Endpoint
 from jackfield.errors import ConnectError, UsageError
@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
     from jackfield.tls import TlsConfig
     from jackfield.tools.tls_session import Expected
 
-Command = t.TypeVar("Command", bound=Callable[..., t.Any])
+    Command = t.TypeVar("Command", bound=Callable[..., t.Any])
 
 SERVING: t.Final = (
     Option("--tls-cert", "For tls://: certificate chain, in PEM.", default="", metavar="FILE"),

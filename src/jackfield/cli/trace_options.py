@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import typing as t
 
+from jackfield import lazy_typing as t
 from jackfield.cli.options import Option, count
 from jackfield.errors import UsageError
 

@@ -9,10 +9,10 @@ import os
 import socket
 import sys
 import types
-import typing as t
 from collections.abc import Callable, Sequence
 
 from jackfield import _native, pollers
+from jackfield import lazy_typing as t
 from jackfield.engines.base import Options, Statistics
 from jackfield.errors import UsageError
 from jackfield.instrument import Instrument

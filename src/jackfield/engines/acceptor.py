@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import errno
 import socket
-import typing as t
 from collections.abc import Callable
 
+from jackfield import lazy_typing as t
 from jackfield import limits
 from jackfield.kernel.sockets import Listener
 from jackfield.pollers.base import READ

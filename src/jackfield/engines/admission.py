@@ -4,9 +4,9 @@ that who turns out later to be one too many is evicted (``count_anew``). Must no
 from __future__ import annotations
 
 import time
-import typing as t
 from collections.abc import Callable, Iterable
 
+from jackfield import lazy_typing as t
 from jackfield import limits
 from jackfield.address import format_sockaddr
 from jackfield.engines.base import Options, Statistics

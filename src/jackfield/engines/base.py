@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import socket
-import typing as t
 from collections.abc import Container, Iterable
 
+from jackfield import lazy_typing as t
 from jackfield import limits
+from jackfield.errors import UsageError
 from jackfield.instrument import Instrument
 
 
+def at_least(name: str, value: float, least: float) -> float:
+    """``value``, if it is ``least`` or more. Raises ``UsageError``."""
+    if not value >= least:  # also a NaN
+        raise UsageError(f"{name} must be {least:g} or more, not {value!r}")
+    return value
+
+
 class Options:
-    """Limits an engine holds its connections to; 0 lifts each. Times are seconds. Never changed:
-    several engines may have the same.
+    """Limits an engine holds its connections to; 0 lifts each, and less raises ``UsageError``.
+    Times are seconds. Never changed: several engines may have the same.
 
     ``max_held``: bytes that may wait for one peer; whoever makes more wait is closed as lagging.
     ``drain``: seconds that child processes take to flush when they are told to stop. ``proxies``:
@@ -39,16 +47,16 @@ class Options:
         shared: SharedCounts | None = None,
         statistics: Statistics | None = None,
     ) -> None:
-        self.max_connections = max_connections
-        self.max_per_host = max_per_host
-        self.idle_timeout = idle_timeout
-        self.login_timeout = login_timeout
-        self.max_held = max_held
-        self.drain = drain
+        self.max_connections = int(at_least("max_connections", max_connections, 0))
+        self.max_per_host = int(at_least("max_per_host", max_per_host, 0))
+        self.idle_timeout = at_least("idle_timeout", idle_timeout, 0)
+        self.login_timeout = at_least("login_timeout", login_timeout, 0)
+        self.max_held = int(at_least("max_held", max_held, 0))
+        self.drain = at_least("drain", drain, 0)
         self.proxies = proxies
-        self.max_per_second = max_per_second
-        self.threads_max = threads_max
-        self.thread_stack = thread_stack
+        self.max_per_second = at_least("max_per_second", max_per_second, 0)
+        self.threads_max = int(at_least("threads_max", threads_max, 0))
+        self.thread_stack = int(at_least("thread_stack", thread_stack, 0))
         self.shared = shared
         self.statistics = statistics
 
@@ -120,7 +128,8 @@ class Statistics:
         return f"Statistics({', '.join(counted)})"
 
 
-AnySocket = t.TypeVar("AnySocket", bound=socket.socket)
+if t.TYPE_CHECKING:
+    AnySocket = t.TypeVar("AnySocket", bound=socket.socket)
 
 
 def traced(sock: AnySocket, instruments: Iterable[Instrument]) -> AnySocket:

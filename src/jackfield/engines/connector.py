@@ -8,9 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import typing as t
 from collections.abc import Callable, Sequence
 
+from jackfield import lazy_typing as t
 from jackfield.address import Address
 from jackfield.errors import DescriptorTooLarge, UsageError
 from jackfield.kernel.sockets import connect_error, dial

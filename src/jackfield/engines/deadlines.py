@@ -7,8 +7,7 @@ protocol reports its own progress (complete lines), single bytes extend nothing.
 
 from __future__ import annotations
 
-import typing as t
-
+from jackfield import lazy_typing as t
 from jackfield.engines.base import Options
 from jackfield.engines.timers import Timer
 from jackfield.errors import DeadlineError

@@ -1,8 +1,8 @@
 """The children of a process that is also their hub: made, linked, stopped and reaped.
 
-What the fork engine (a child per connection) and the supervisor (a child per worker) share. That a
-child has ended is seen by the end of its link, so no SIGCHLD is needed. Must not know what the
-children serve.
+``Parent`` is what the fork engine (a child per connection) and the supervisor (a child per worker)
+have in common; ``Family`` is its children, from when it runs. That a child has ended is seen by the
+end of its link, so no SIGCHLD is needed. Must not know what the children serve.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import itertools
 import signal
 import socket
 import typing as t
-from collections.abc import Callable
+from collections.abc import Sequence
 
-from jackfield import replicated
+from jackfield import pollers, replicated
 from jackfield.bus.hub import Hub
 from jackfield.bus.link import Link
 from jackfield.bus.messages import Question
+from jackfield.engines.base import Options
 from jackfield.engines.reactor import Reactor
 from jackfield.engines.view import Afar, Answers, Heard
+from jackfield.errors import UsageError
+from jackfield.instrument import Instrument
 from jackfield.kernel import processes
 from jackfield.kernel.processes import Ended
 from jackfield.kernel.signals import handling
@@ -52,27 +55,62 @@ class Child:
         self.what = what
 
 
-class Family:
-    """All children of ``reactor``'s process.
-
-    ``make_engine(what)`` is called in a child and returns the engine to run there.
-    ``ended(child, how)`` is called in the parent when a child has been reaped; ``ready(child)``
-    when its engine runs.
-    """
+class Parent(Reactor):
+    """A reactor that serves nobody itself: its connections are the links to its children."""
 
     def __init__(
-        self,
-        reactor: Reactor,
-        make_engine: Callable[[t.Any], Reactor],
-        ended: Callable[[Child, Ended], object],
-        ready: Callable[[Child], object] = lambda child: None,
-        drain: float = 0.0,
+        self, options: Options | None = None, instruments: Sequence[Instrument] = ()
     ) -> None:
-        self._reactor = reactor
-        self._make_engine = make_engine
-        self._ended = ended
-        self._ready = ready
-        self._drain = drain
+        super().__init__(pollers.make(pollers.best()), options, instruments)
+        self._family: Family | None = None
+
+    @property
+    def family(self) -> Family:
+        """The children, while it runs."""
+        return t.cast(Family, self._family)
+
+    def run(self) -> None:
+        """Serve until ``stop``; then every child has ended. Raises ``UsageError`` beside another
+        server with several processes."""
+        try:
+            self._family = Family(self)
+        except UsageError:
+            self.close()
+            raise
+        self.begin()
+        try:
+            super().run()
+        finally:
+            self._family.close()
+
+    def begin(self) -> None:
+        """From now on there may be children."""
+
+    def make_engine(self, what: t.Any) -> Reactor:
+        """The engine to run in a child, which calls this."""
+        raise NotImplementedError
+
+    def child_ready(self, child: Child) -> None:
+        """Its engine runs."""
+
+    def child_ended(self, child: Child, how: Ended) -> None:
+        """It has been reaped."""
+        raise NotImplementedError
+
+    def sources(self) -> list[Afar]:
+        """Who knows how the clients do: the children."""
+        return self._family.sources() if self._family else []
+
+    def _stop_when_empty(self) -> None:
+        if self._stopping and not self._family:  # not begun, or nobody left
+            self._stopped = True
+
+
+class Family:
+    """All children of ``parent``'s process. Raises ``UsageError`` where there is a hub already."""
+
+    def __init__(self, parent: Parent) -> None:
+        self._parent = parent
         self._numbers = itertools.count(1)
         self._children: dict[int, Child] = {}
         self._hub = Hub(self._link_lost, self._link_ready, self._answered)
@@ -95,21 +133,22 @@ class Family:
             theirs.close()
         self._children[child.process] = child
         link = self._hub.link(child.process)
-        self._reactor.add_link(ours, link)
+        self._parent.add_link(ours, link)
         self._hub.joined(link)
         return child
 
     def _live(self, child: Child, ours: socket.socket, theirs: socket.socket) -> None:
         """The child's whole life."""
         ours.close()
-        self._reactor.abandon()
-        engine = self._make_engine(child.what)
+        self._parent.abandon()
+        engine = self._parent.make_engine(child.what)
         answers = Answers(engine)
         link = Link(lambda: engine.stop(0), engine.retire, engine.hold_clients, answers)
         replicated.connect(link, child.process)
         engine.add_link(theirs, link)
         engine.call_soon(link.say_ready)
-        with handling({signal.SIGTERM: lambda: engine.stop(self._drain)}, engine.wakeup_fd):
+        drain = self._parent.options.drain
+        with handling({signal.SIGTERM: lambda: engine.stop(drain)}, engine.wakeup_fd):
             processes.obey_signals()
             engine.run()
 
@@ -142,7 +181,7 @@ class Family:
 
     def ask(self, process: int, topic: int, stream: int, part: int, heard: Heard) -> None:
         """Ask a child; ``heard`` is called later, with None if it does not answer in time."""
-        timer = self._reactor.call_later(ANSWER_WITHIN, self._answered, stream, None)
+        timer = self._parent.call_later(ANSWER_WITHIN, self._answered, stream, None)
         self._asked[stream] = heard, timer
         self._hub.ask(process, Question(stream, topic, part))
 
@@ -156,7 +195,7 @@ class Family:
     # --- links -------------------------------------------------------------------------------
 
     def _link_ready(self, process: int) -> None:
-        self._ready(self._children[process])
+        self._parent.child_ready(self._children[process])
 
     def _link_lost(self, process: int) -> None:
         self._reap(self._children[process], REAP_TRIES)
@@ -165,8 +204,8 @@ class Family:
         how = processes.reap(child.pid)
         if how is not None:
             del self._children[child.process]
-            self._ended(child, how)
+            self._parent.child_ended(child, how)
             return
         if not tries:
             processes.send(child.pid, signal.SIGKILL)
-        self._reactor.call_later(REAP_EVERY, self._reap, child, max(0, tries - 1))
+        self._parent.call_later(REAP_EVERY, self._reap, child, max(0, tries - 1))

@@ -1,8 +1,7 @@
 """A process per connection: the parent accepts and forks, the child serves one client and ends.
 
-The parent is a reactor whose only connections are the links to its children; it is the hub of their
-rooms. A child keeps its client and its link and closes every other descriptor. Must not know what
-protocols say.
+The parent is the hub of its children's rooms. A child keeps its client and its link and closes
+every other descriptor. Must not know what protocols say.
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ from collections.abc import Callable, Sequence
 from jackfield import pollers
 from jackfield.address import format_sockaddr
 from jackfield.engines.base import Options
-from jackfield.engines.family import KILL_AFTER, Child, Family
+from jackfield.engines.family import KILL_AFTER, Child, Parent
 from jackfield.engines.reactor import Reactor
 from jackfield.engines.scoreboard import BoardCounts, Scoreboard
-from jackfield.engines.view import Afar
 from jackfield.errors import ServerStopping, UsageError, reason_of
 from jackfield.instrument import Instrument
 from jackfield.kernel.processes import Ended
@@ -35,14 +33,13 @@ class Client(t.NamedTuple):
     factory: Callable[[], t.Any]
 
 
-class ForkEngine(Reactor):
-    """A reactor that serves nobody itself."""
+class ForkEngine(Parent):
+    """Whoever is accepted is handed to a child of its own."""
 
     def __init__(
         self, options: Options | None = None, instruments: Sequence[Instrument] = ()
     ) -> None:
-        super().__init__(pollers.make(pollers.best()), options, instruments)
-        self._family: Family | None = None
+        super().__init__(options, instruments)
         self._numbers = itertools.count(1)
         # Only a child hears from a proxy whom it speaks for: so there the children count.
         count_hosts = self.options.proxies is not None and self.options.max_per_host > 0
@@ -55,27 +52,12 @@ class ForkEngine(Reactor):
             "use another engine for udp:// and unixgram:"
         )
 
-    def run(self) -> None:
-        """Serve until ``stop``; then every child has ended. Raises ``UsageError`` beside another
-        server with several processes."""
-        try:
-            self._family = Family(
-                self, self._make_child, self._child_ended, drain=self.options.drain
-            )
-        except UsageError:
-            self.close()
-            raise
-        try:
-            super().run()
-        finally:
-            self._family.close()
-
     def _admit(
         self, factory: Callable[[], t.Any], sock: socket.socket, peername: t.Any
     ) -> str | None:
         client = Client(next(self._numbers), sock, peername, factory)
         try:
-            t.cast(Family, self._family).bear(client)
+            self.family.bear(client)
         except OSError as exc:
             log().warning("cannot fork for %s: %s", format_sockaddr(sock.family, peername), exc)
             return reason_of(exc)
@@ -83,8 +65,8 @@ class ForkEngine(Reactor):
         sock.close()  # the child has it
         return None
 
-    def _make_child(self, client: Client) -> Reactor:
-        """In the child: an engine with one client, that ends when the client has left."""
+    def make_engine(self, client: Client) -> Reactor:
+        """An engine with one client, that ends when the client has left."""
         options = self.options
         if self._board is not None:
             shared = BoardCounts(self._board, client.number, None)
@@ -99,7 +81,8 @@ class ForkEngine(Reactor):
             client.sock.close()
         engine.retire()
 
-    def _child_ended(self, child: Child, how: Ended) -> None:
+    def child_ended(self, child: Child, how: Ended) -> None:
+        """Its place is free for another client."""
         self._statistics.lost += 1
         self._admission.leave(child.what.peername)
         if self._board is not None and how != Ended(0, 0):
@@ -107,10 +90,6 @@ class ForkEngine(Reactor):
         if how.signal and not self._stopping:
             log().warning("process %d ended by %s", child.pid, how)
         self._stop_when_empty()
-
-    def sources(self) -> list[Afar]:
-        """Who knows how the clients do: the children."""
-        return self._family.sources() if self._family else []
 
     def close(self) -> None:
         """Close every descriptor; ``run`` does it at its end."""
@@ -122,12 +101,8 @@ class ForkEngine(Reactor):
 
     def _drain(self, reason: t.Any) -> None:
         assert isinstance(reason, ServerStopping)
-        t.cast(Family, self._family).signal_all(signal.SIGTERM)
+        self.family.signal_all(signal.SIGTERM)
         super()._drain(reason)
-
-    def _stop_when_empty(self) -> None:
-        if self._stopping and not self._family:  # no family, or nobody left in it
-            self._stopped = True
 
     def _cut(self) -> None:
         """The drain is over: each child cuts its client, and tells its protocol. One that cannot,

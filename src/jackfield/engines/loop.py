@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import socket
 import time
-import typing as t
 from _thread import get_ident  # all there is to need of threading, which takes longer to load
 from collections import deque
 from collections.abc import Callable
 
+from jackfield import lazy_typing as t
 from jackfield.engines.timers import Call, Timer, Timers
 from jackfield.kernel.wakeup import Wakeup
 from jackfield.log import log
@@ -89,11 +89,12 @@ class Loop:
     def run(self) -> None:
         """Serve until ``stop``. Afterwards every descriptor is closed."""
         self._thread = get_ident()
-        # Loaded soon, behind who says that it listens: when descriptors have run out, the files of
-        # the log could not be opened.
         self.call_soon(log)
         try:
             self.now = self._clock()
+            # Before the first wait, behind who says that it listens: those who are let in then may
+            # take every descriptor, and what is loaded late, as the log, needs one for its file.
+            self._run_soon()
             while not self._stopped:
                 self._tick()
         finally:

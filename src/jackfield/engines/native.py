@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import socket
 import time
-import typing as t
 from collections.abc import Callable, Sequence
 
+from jackfield import lazy_typing as t
 from jackfield._native.accept import accept
 from jackfield._native.loop import HotLoop, NativePoller
 from jackfield.engines.acceptor import Accept, Acceptor, AcceptorOwner

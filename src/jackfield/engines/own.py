@@ -9,9 +9,9 @@ in its backlog. Must not know what is told.
 from __future__ import annotations
 
 import socket
-import typing as t
 from collections.abc import Callable
 
+from jackfield import lazy_typing as t
 from jackfield.engines.acceptor import Acceptor
 from jackfield.errors import DescriptorTooLarge
 from jackfield.kernel.sockets import Listener

@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 import socket
 import time
-import typing as t
 from collections.abc import Callable, Iterable, Sequence
 
+from jackfield import lazy_typing as t
 from jackfield import limits
 from jackfield.address import Address, format_sockaddr
 from jackfield.engines.acceptor import Acceptor

@@ -7,8 +7,9 @@ reclaimed when it comes to the top, or when half of a large heap is cancelled.
 from __future__ import annotations
 
 import heapq
-import typing as t
 from collections.abc import Callable, Iterator
+
+from jackfield import lazy_typing as t
 
 Call: t.TypeAlias = tuple[Callable[..., object], tuple[t.Any, ...]]
 

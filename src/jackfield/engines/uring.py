@@ -12,9 +12,9 @@ import functools
 import os
 import socket
 import time
-import typing as t
 from collections.abc import Callable, Sequence
 
+from jackfield import lazy_typing as t
 from jackfield._native.accept import accept
 from jackfield._native.uring import Ring
 from jackfield._native.uring_accept import Accepting

@@ -64,6 +64,9 @@ backlog, drops."""
 LAYOUTS: t.Final = 256
 """Of messages are remembered; a machine shows some ten. Then it begins anew."""
 
+RETRANSMIT_TIMER, PERSIST_TIMER = 1, 4
+"""Of ``InetSocket.timer``: something is to be sent again; the peer's window is closed."""
+
 TIMERS: t.Final = ("", "on", "keepalive", "timewait", "persist")
 """What ``timer`` counts down to, by the names that ss(8) uses. "on": a retransmission."""
 

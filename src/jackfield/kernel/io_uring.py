@@ -10,9 +10,9 @@ import errno
 import functools
 import os
 import sys
-import typing as t
 
 from jackfield import _native
+from jackfield import lazy_typing as t
 
 DISABLED: t.Final = "/proc/sys/kernel/io_uring_disabled"
 """0: everybody may; 1: who has CAP_SYS_ADMIN or is of the group that the sysctl

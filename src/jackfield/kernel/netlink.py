@@ -7,7 +7,7 @@ A dump is one request, answered by datagrams of many messages each, up to one th
 
 All of it is in the machine's own byte order and padded to four bytes. ``split`` and
 ``attributes`` are pure functions over bytes: whatever they are fed, they return or raise
-``SystemRefused``. ``dump`` alone opens a socket. Must not know what the messages mean.
+``SystemRefused``. ``dump`` and ``one`` alone open a socket. Must not know what the messages mean.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ KINDS: t.Final = frozenset({TCP_DIAG, SOCK_DIAG_BY_FAMILY})
 NETLINK_SOCK_DIAG: t.Final = 4
 ERROR, DONE, OVERRUN = 2, 3, 4
 DUMP_INTERRUPTED: t.Final = 0x10
+REQUEST_ONE: t.Final = 0x001
 REQUEST_DUMP: t.Final = 0x301
-"""NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH (linux/netlink.h)."""
+"""NLM_F_REQUEST; and that with NLM_F_ROOT | NLM_F_MATCH (linux/netlink.h)."""
 
 SEQUENCE: t.Final = 1
 """A socket asks one question, so there is nothing to tell apart."""
@@ -130,13 +131,25 @@ def dump(
     header = HEADER.pack(16 + len(request), kind, REQUEST_DUMP, SEQUENCE, 0)
     for _ in range(TRIES - 1):
         try:
-            return _dump_once(header + request, read, split)
+            return _answers(header + request, read, split)
         except Interrupted:
             continue
-    return _dump_once(header + request, read, _split_anyway)
+    return _answers(header + request, read, _split_anyway)
 
 
-def _dump_once(request: bytes, read: Callable[[bytes, int, int], T], take: t.Any) -> list[T]:
+def one(request: bytes, read: Callable[[bytes, int, int], T], kind: int = SOCK_DIAG_BY_FAMILY) -> T:
+    """Ask for the one socket that ``request`` describes; ``read(data, start, end)`` of it.
+
+    Raises ``SystemRefused`` as ``dump``; with ENOENT where there is no such socket, too.
+    """
+    header = HEADER.pack(16 + len(request), kind, REQUEST_ONE, SEQUENCE, 0)
+    found = _answers(header + request, read, _split_only)
+    if len(found) != 1:
+        raise malformed(f"{len(found)} sockets where one was asked for")
+    return found[0]
+
+
+def _answers(request: bytes, read: Callable[[bytes, int, int], T], take: t.Any) -> list[T]:
     found: list[T] = []
     try:
         with _open() as sock:
@@ -153,6 +166,12 @@ def _open() -> socket.socket:
     if sys.platform != "linux":
         raise OSError(errno.EAFNOSUPPORT, "only Linux has netlink")
     return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
+
+
+def _split_only(data: bytes, read: Callable[[bytes, int, int], T], found: list[T]) -> bool:
+    """``split`` of an answer that is one datagram: no "done" follows."""
+    split(data, read, found)
+    return True
 
 
 def _split_anyway(data: bytes, read: Callable[[bytes, int, int], T], found: list[T]) -> bool:

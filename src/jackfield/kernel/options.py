@@ -7,12 +7,12 @@ asked for by name (SO_REUSEPORT). This module must not know addresses or listene
 
 from __future__ import annotations
 
+import os
 import socket
-import struct
 import sys
-import typing as t
 from collections.abc import Iterable
 
+from jackfield import lazy_typing as t
 from jackfield import limits
 from jackfield.errors import UsageError
 
@@ -169,26 +169,28 @@ def clamped_backlog(asked: int) -> int:
 
 
 def backlog_length(sock: socket.socket) -> int | None:
-    """Connections that wait to be accepted from a listening TCP socket; None where the system
-    does not tell. Linux has it in a field of TCP_INFO that means something else once connected
+    """Connections that wait to be accepted from a listening socket; None where the system does
+    not tell. Linux has it in a field of TCP_INFO that means something else once connected
     (tcp_get_info: tcpi_unacked is sk_ack_backlog)."""
     option = getattr(socket, "TCP_INFO", None)
-    if sys.platform != "linux" or option is None or sock.family == socket.AF_UNIX:
+    if sys.platform != "linux" or option is None:
         return None
-    info = sock.getsockopt(socket.IPPROTO_TCP, option, _UNACKED.size)
-    length: int = _UNACKED.unpack(info)[0]
-    return length
+    if sock.family == socket.AF_UNIX:
+        from jackfield.kernel import unix_diag  # when somebody asks
+
+        return unix_diag.backlog_length(sock)
+    info = sock.getsockopt(socket.IPPROTO_TCP, option, _UNACKED.stop)
+    return int.from_bytes(info[_UNACKED], sys.byteorder)
 
 
-_UNACKED: t.Final = struct.Struct("=8x4x4x4x4xI")
-"""The head of struct tcp_info (linux/tcp.h): 8 bytes, then rto, ato, snd_mss, rcv_mss, unacked."""
+_UNACKED: t.Final = slice(24, 28)
+"""In the head of struct tcp_info (linux/tcp.h): 8 bytes, then as 32 bits each rto, ato, snd_mss,
+rcv_mss, unacked."""
 
 
 def descriptor_limit() -> int:
     """How many descriptors this process may have open: the soft RLIMIT_NOFILE."""
-    try:
-        import resource
-    except ImportError:  # Windows: handles, not a table of descriptors
+    if not hasattr(os, "sysconf"):  # Windows: handles, not a table of descriptors
         return UNLIMITED
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return UNLIMITED if soft == resource.RLIM_INFINITY else min(soft, UNLIMITED)
+    soft = os.sysconf("SC_OPEN_MAX")  # getrlimit(2) without loading resource; -1: no limit
+    return UNLIMITED if soft < 0 else min(soft, UNLIMITED)

@@ -11,14 +11,13 @@ no_new_privs keeps setuid programs that a child may run from bringing any back (
 Must not know servers. Affects the whole process: call it before other threads hold secrets.
 """
 
-# Without "from __future__ import annotations": NamedTuple would have to compile the text of each
-# field at import, which takes longer than all else here, and a server's start waits for it.
+from __future__ import annotations
 
 import os
 import stat
 import sys
-import typing as t
 
+from jackfield import lazy_typing as t
 from jackfield.endpoint import printable
 from jackfield.errors import SystemRefused, UsageError
 from jackfield.kernel.unix_sockets import FileIdentity

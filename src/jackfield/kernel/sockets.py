@@ -13,9 +13,9 @@ import errno
 import os
 import socket
 import sys
-import typing as t
 from collections.abc import Callable
 
+from jackfield import lazy_typing as t
 from jackfield import limits
 from jackfield.address import AF_UNIX, Address, Endpoint, resolve
 from jackfield.errors import SystemRefused, UsageError
@@ -126,7 +126,8 @@ class _Closable(t.Protocol):
     def close(self) -> None: ...
 
 
-Opened = t.TypeVar("Opened", bound=_Closable)
+if t.TYPE_CHECKING:
+    Opened = t.TypeVar("Opened", bound=_Closable)
 
 
 def listen(

@@ -13,9 +13,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-import typing as t
 from collections.abc import Callable, Iterable
 
+from jackfield import lazy_typing as t
 from jackfield import limits
 from jackfield.address import AF_UNIX
 from jackfield.endpoint import Endpoint, printable, refused

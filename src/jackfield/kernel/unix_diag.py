@@ -7,9 +7,12 @@ has to be escaped before it is shown. Must not know processes.
 
 from __future__ import annotations
 
+import os
+import socket
 import struct
 import typing as t
 
+from jackfield.errors import SystemRefused
 from jackfield.kernel import netlink
 
 AF_UNIX: t.Final = 1
@@ -17,11 +20,17 @@ AF_UNIX: t.Final = 1
 MESSAGE: t.Final = struct.Struct("=BBBxI8x")
 """family, type, state, inode; a cookie."""
 
-REQUEST: t.Final = struct.Struct("=BBxxIII8x")
-"""struct unix_diag_req: family, protocol, states, inode (any), what to show."""
+REQUEST: t.Final = struct.Struct("=BBxxIIIQ")
+"""struct unix_diag_req: family, protocol, states, inode (of one), what to show, cookie (of one)."""
 
-SHOW: t.Final = 0x01 | 0x04 | 0x08 | 0x10 | 0x40
+ANY_STATE: t.Final = 0xFFFFFFFF
+
+SHOW_QUEUES: t.Final = 0x10
+SHOW: t.Final = 0x01 | 0x04 | 0x08 | SHOW_QUEUES | 0x40
 """UDIAG_SHOW_NAME, _PEER, _ICONS, _RQLEN, _UID."""
+
+ANY_COOKIE: t.Final = 0xFFFFFFFF_FFFFFFFF
+"""INET_DIAG_NOCOOKIE, twice (linux/inet_diag.h): the inode says enough."""
 
 NAME, PEER, ICONS, QUEUES, SHUTDOWN, UID = 0, 2, 3, 4, 6, 7
 """Attributes, UNIX_DIAG_NAME and following."""
@@ -100,4 +109,15 @@ def _unpack(shape: struct.Struct, data: bytes | None) -> tuple[t.Any, ...] | Non
 
 def sockets() -> list[UnixSocket]:
     """All Unix sockets in our namespace. Raises ``SystemRefused`` (``netlink.dump``)."""
-    return netlink.dump(REQUEST.pack(AF_UNIX, 0, 0xFFFFFFFF, 0, SHOW), read)
+    return netlink.dump(REQUEST.pack(AF_UNIX, 0, ANY_STATE, 0, SHOW, ANY_COOKIE), read)
+
+
+def backlog_length(sock: socket.socket) -> int | None:
+    """Connections that wait to be accepted from ``sock``, a listener; None where the kernel does
+    not tell (no unix_diag, or a filter of system calls)."""
+    inode = os.fstat(sock.fileno()).st_ino
+    try:
+        request = REQUEST.pack(AF_UNIX, 0, ANY_STATE, inode, SHOW_QUEUES, ANY_COOKIE)
+        return netlink.one(request, read).rqueue
+    except SystemRefused:
+        return None

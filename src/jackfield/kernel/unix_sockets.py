@@ -16,8 +16,7 @@ not take it.
 This module must not know listeners' options, engines or error texts beyond its own.
 """
 
-# Without "from __future__ import annotations": NamedTuple would have to compile the text of each
-# field at import, which takes longer than all else here, and a server's start waits for it.
+from __future__ import annotations
 
 import contextlib
 import errno
@@ -25,9 +24,9 @@ import os
 import socket
 import stat
 import time
-import typing as t
 from collections.abc import Iterator
 
+from jackfield import lazy_typing as t
 from jackfield.address import Address
 from jackfield.errors import SystemRefused, UsageError
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib
 import select as system  # "select" becomes our own module, once that is imported
-import typing as t
 
+from jackfield import lazy_typing as t
 from jackfield.pollers.base import ERROR, HANGUP, READ, WRITE, NestedPoller, Poller, Ready
 
 __all__ = [

@@ -7,8 +7,9 @@ Linux the kernel's own answer is handed on untouched; select and kqueue translat
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Iterable
+
+from jackfield import lazy_typing as t
 
 READ: t.Final = 0x1
 """Bytes, a connection to accept, or the end of the stream wait (POLLIN)."""

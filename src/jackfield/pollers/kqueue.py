@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import errno
 import select
-import typing as t
 
+from jackfield import lazy_typing as t
 from jackfield.pollers.base import ERROR, HANGUP, READ, WRITE, Ready
 
 EVENTS_PER_POLL = 4096

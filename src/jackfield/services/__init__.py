@@ -1,14 +1,15 @@
 """The services by name, as ``jackfield serve NAME`` takes them.
 
-A service's module is imported when it is chosen. Must not know engines or servers.
+A service's module is imported when it is chosen, or, by a server that wants to listen first, when
+that listens. Must not know engines or servers.
 """
 
-# Without "from __future__ import annotations": NamedTuple would have to compile the text of each
-# field at import, which takes longer than all else here, and a server's start waits for it.
+from __future__ import annotations
 
-import typing as t
+import functools
 from collections.abc import Callable
 
+from jackfield import lazy_typing as t
 from jackfield import limits
 from jackfield.errors import UsageError
 
@@ -27,21 +28,37 @@ class ServiceOptions(t.NamedTuple):
 
 
 class Service(t.NamedTuple):
-    """A protocol factory for streams, and one for datagram sockets where there is one."""
+    """A protocol factory for streams, and one for datagram sockets where there is one.
+    ``load()`` loads what streams need, if the first of them has not yet."""
 
     stream: Factory
     datagram: Factory | None
+    load: Callable[[], object] = lambda: None
+
+
+def _late(make: Callable[[], Factory], datagram: Factory | None) -> Service:
+    """A service whose stream factory is what ``make()`` returns."""
+    once = functools.cache(make)
+
+    def factory() -> t.Any:
+        return once()()
+
+    return Service(factory, datagram, once)
 
 
 def _echo(options: ServiceOptions) -> Service:
-    from jackfield.services.echo import Echo
-
     greeting = b"" if options.greeting is None else f"{options.greeting}\r\n".encode()
     own_ports: set[int] = set()
-    return Service(lambda: Echo(greeting), lambda: _echo_datagrams(own_ports))
+
+    def make() -> Factory:
+        from jackfield.services.echo import Echo
+
+        return lambda: Echo(greeting)
+
+    return _late(make, lambda: _echo_datagrams(own_ports))
 
 
-def _echo_datagrams(own_ports: set[int]) -> "EchoDatagrams":
+def _echo_datagrams(own_ports: set[int]) -> EchoDatagrams:
     from jackfield.services.small_datagrams import EchoDatagrams
 
     return EchoDatagrams(own_ports)
@@ -59,12 +76,16 @@ def _small(stream: str, datagram: str | None) -> Callable[[ServiceOptions], Serv
 
 
 def _chat(options: ServiceOptions) -> Service:
-    from jackfield.services.chat.line_door import LineDoor
-    from jackfield.services.chat.replica import ChatReplica
-
-    chat = ChatReplica()
     flood = limits.FLOOD_RATE if options.flood is None else options.flood
-    return Service(lambda: LineDoor(chat, flood=flood, greeting=options.greeting), None)
+
+    def make() -> Factory:
+        from jackfield.services.chat.line_door import LineDoor
+        from jackfield.services.chat.replica import ChatReplica
+
+        chat = ChatReplica()
+        return lambda: LineDoor(chat, flood=flood, greeting=options.greeting)
+
+    return _late(make, None)
 
 
 _MAKERS: t.Final[dict[str, Callable[[ServiceOptions], Service]]] = {
@@ -82,9 +103,10 @@ GREETING: t.Final = frozenset({"chat", "echo"})
 """The services that greet."""
 
 
-def make(name: str, options: ServiceOptions) -> Service:
-    """The service called ``name``. Raises ``UsageError`` for an unknown one, or for a greeting
-    asked of one that says nothing of its own."""
+def make(name: str, options: ServiceOptions, *, late: bool = False) -> Service:
+    """The service called ``name``. ``late``: its ``load`` is called later, in the one thread and
+    process that serves. Raises ``UsageError`` for an unknown one, or for a greeting asked of one
+    that says nothing of its own."""
     maker = _MAKERS.get(name)
     if maker is None:
         raise UsageError(
@@ -93,7 +115,10 @@ def make(name: str, options: ServiceOptions) -> Service:
     require_none(name, options)
     if not _is_text(options.greeting or ""):
         raise UsageError("--greeting is not valid UTF-8")
-    return maker(options)
+    service = maker(options)
+    if not late:
+        service.load()
+    return service
 
 
 def require_none(name: str, options: ServiceOptions) -> None:

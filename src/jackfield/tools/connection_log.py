@@ -6,9 +6,9 @@ An Instrument that writes to the logger "jackfield". Peers' names are escaped by
 from __future__ import annotations
 
 import time
-import typing as t
 from collections.abc import Callable
 
+from jackfield import lazy_typing as t
 from jackfield import limits
 from jackfield.errors import reason_of
 from jackfield.instrument import Instrument

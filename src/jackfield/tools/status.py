@@ -3,8 +3,8 @@
     status engine=iterative accepted=12 waiting=3 refused=0 connections=1
 
 ``waiting`` have connected and were not accepted yet: they sit in the kernel's backlog. "-" where
-the system does not tell: outside of Linux, and for Unix sockets. With workers the line is the sum
-of all, and a line for each follows::
+the system does not tell: outside of Linux. With workers the line is the sum of all, and a line for
+each follows::
 
     status worker=0 pid=4711 accepted=12 waiting=3 refused=0 connections=1
 
@@ -14,9 +14,9 @@ that is retired. Said whatever the log level, since somebody asked.
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Iterable, Sequence
 
+from jackfield import lazy_typing as t
 from jackfield.kernel.options import backlog_length
 from jackfield.kernel.sockets import Listener
 from jackfield.log import INFO, log

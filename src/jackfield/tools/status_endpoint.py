@@ -5,11 +5,9 @@ every user of the machine may ask. What is told there is ``status_answer``'s, wh
 by a server that has a status endpoint. Must not know engines.
 """
 
-# Without "from __future__ import annotations": NamedTuple would have to compile the text of each
-# field at import, which takes longer than all else here, and a server's start waits for it.
+from __future__ import annotations
 
-import typing as t
-
+from jackfield import lazy_typing as t
 from jackfield.address import AF_UNIX, Address, Endpoint, resolve
 from jackfield.errors import UsageError
 from jackfield.instrument import Instrument

@@ -11,16 +11,18 @@ two such layouts could not be joined.
 from __future__ import annotations
 
 import socket
-import typing as t
 from collections.abc import Callable
 
+from jackfield import lazy_typing as t
 from jackfield import limits
 from jackfield.address import format_sockaddr
 from jackfield.errors import JackfieldError, LagError
 from jackfield.log import log
-from jackfield.protocol import Gatherer, SocketAddress
 from jackfield.transports.buffered import Filler, is_buffered
-from jackfield.transports.driver import Driver
+
+if t.TYPE_CHECKING:
+    from jackfield.protocol import Gatherer, SocketAddress
+    from jackfield.transports.driver import Driver
 
 OPEN, FLUSHING, LINGERING, CLOSED = range(4)
 """The states of a connection; ``stream`` draws how one leads to the next."""

@@ -6,8 +6,7 @@ as a TLS layer, copies into it what it has. Must not know sockets or engines.
 
 from __future__ import annotations
 
-import typing as t
-
+from jackfield import lazy_typing as t
 from jackfield import limits
 
 

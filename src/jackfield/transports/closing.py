@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import errno
 import socket
-import typing as t
 from collections.abc import Callable
 
+from jackfield import lazy_typing as t
 from jackfield import limits
 from jackfield.errors import DeadlineError, JackfieldError, LagError, reason_of
 from jackfield.transports.base import (
@@ -27,8 +27,10 @@ from jackfield.transports.base import (
     BaseTransport,
     Discarder,
 )
-from jackfield.transports.driver import Driver
-from jackfield.wire.outbox import Outbox
+
+if t.TYPE_CHECKING:
+    from jackfield.transports.driver import Driver
+    from jackfield.wire.outbox import Outbox
 
 # Which ends of the stream have been reached.
 EOF_RECEIVED, EOF_WANTED, EOF_SENT = 1, 2, 4

@@ -7,8 +7,9 @@ Each is loaded only by a server that has it: TLS brings OpenSSL along. Must not 
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Callable, Iterable
+
+from jackfield import lazy_typing as t
 
 if t.TYPE_CHECKING:
     from jackfield.tls import TlsConfig

@@ -6,8 +6,7 @@ they would wait for each other; ``pause_writing`` tells. How far a link may lag 
 
 from __future__ import annotations
 
-import typing as t
-
+from jackfield import lazy_typing as t
 from jackfield.transports.stream import BY_OUTBOX, StreamTransport
 
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import typing as t
 from collections.abc import Iterable
 
+from jackfield import lazy_typing as t
 from jackfield import limits
 from jackfield.pollers.base import ERROR, HANGUP, READ, WRITE
-from jackfield.protocol import Buffer
 from jackfield.transports.base import CLOSED, FLUSHING, NO_FIELDS, OPEN
 from jackfield.transports.buffered import ask_for_buffer
 from jackfield.transports.closing import (
@@ -26,8 +25,11 @@ from jackfield.transports.closing import (
     EOF_WANTED,
     ClosingTransport,
 )
-from jackfield.transports.driver import Driver
 from jackfield.wire.outbox import Outbox
+
+if t.TYPE_CHECKING:
+    from jackfield.protocol import Buffer
+    from jackfield.transports.driver import Driver
 
 NO_SIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
 """A write to a vanished peer gives EPIPE, whatever the process does with SIGPIPE. (macOS has

@@ -19,7 +19,7 @@ import enum
 import typing as t
 
 from jackfield.kernel import tcp_info
-from jackfield.kernel.inet_diag import InetSocket
+from jackfield.kernel.inet_diag import PERSIST_TIMER, RETRANSMIT_TIMER, InetSocket
 from jackfield.kernel.proc_net import Socket
 from jackfield.kernel.tcp_info import TcpInfo
 from jackfield.kernel.unix_diag import UnixSocket
@@ -28,9 +28,6 @@ from jackfield.tools import socket_facts
 SETTLED: t.Final = 1.0
 """Seconds without any movement. A round trip and a delayed acknowledgement take less, so that a
 connection that is merely far away gets no mark."""
-
-RETRANSMIT_TIMER, PERSIST_TIMER = 1, 4
-"""Of ``InetSocket.timer``: something is to be sent again; the peer's window is closed."""
 
 
 class Mark(enum.IntEnum):
