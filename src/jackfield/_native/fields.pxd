@@ -4,6 +4,7 @@ cdef class Tick:
     cdef public double now
     cdef public Py_ssize_t ticks
     cdef bint real_time
+    cdef list held  # connections that have `sending`, while such are gathered; else None
     cdef public object _clock
     cdef public object _timers
     cdef public dict _watchers
@@ -26,6 +27,7 @@ cdef class StreamFields:
     cdef public object receiver
     cdef public object outbox
     cdef public tuple _gatherers
+    cdef object sending  # bytes that were written and are not yet offered to the kernel
     cdef Tick tick
     cdef public double read_at
     cdef public object engine

@@ -12,21 +12,8 @@ from cpython.object cimport PyObject
 from libc.errno cimport EBADF, EEXIST, EINTR, ENOENT, errno
 
 from jackfield._native.fields cimport Tick
-from jackfield._native.stream cimport HotStream
+from jackfield._native.stream cimport HELD, HotStream, Send, send_each, send_held
 from jackfield._native.system cimport os_error
-
-cdef extern from "<sys/types.h>" nogil:
-    ctypedef long ssize_t
-
-cdef extern from "<sys/socket.h>" nogil:
-    """
-    #include <sys/socket.h>
-    #ifndef MSG_NOSIGNAL
-    #define MSG_NOSIGNAL 0
-    #endif
-    """
-    ssize_t send(int fd, const void *buffer, size_t size, int flags)
-    const int MSG_NOSIGNAL
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
@@ -48,11 +35,6 @@ cdef extern from "readiness.h" nogil:
 
 READINESS = JF_READINESS.decode()
 """What the system offers to wait with: epoll or kqueue."""
-
-cdef struct Sending:
-    int fd
-    ssize_t sent
-
 
 cdef class NativePoller:
     """See ``pollers.base.Poller`` for the contract."""
@@ -148,29 +130,40 @@ cdef class HotLoop(Tick):
 
     def _tick(self):
         """One turn of the loop; ``engines.loop`` says what happens in which order."""
-        cdef int count, i
-        cdef jf_event *event
-        cdef PyObject *watcher
-        cdef HotStream stream
-        cdef list streams = self.streams
-        cdef dict watchers = self._watchers
-        count = self.poller.wait(self.patience())
+        cdef int count = self.poller.wait(self.patience())
         self.begin()
-        for i in range(count):
-            event = &self.poller.ready[i]
-            if event.fd < len(streams) and streams[event.fd] is not None:
-                stream = <HotStream>streams[event.fd]  # held: it may end meanwhile
-                stream.serve(event.flags)
-                continue
-            watcher = PyDict_GetItemWithError(watchers, event.fd)
-            if watcher is not NULL:  # else it ended earlier in this tick
-                (<object>watcher).on_ready(event.flags)
+        self.held = []
+        try:
+            self.dispatch(count)
+        finally:
+            held, self.held = self.held, None
+            send_held(held)
         if self._timers.next_at() is not None:
             self._call_timers()
         if self._soon or self._graves:
             self._call_soon_and_bury()
         if self._ends:
             self._end_tick()
+
+    cdef int dispatch(self, int count) except -1:
+        """Serve those who are ready; send what they hold back, when it is some, and often."""
+        cdef int i
+        cdef jf_event *event
+        cdef PyObject *watcher
+        cdef HotStream stream
+        cdef list streams = self.streams
+        for i in range(count):
+            event = &self.poller.ready[i]
+            if event.fd < len(streams) and streams[event.fd] is not None:
+                stream = <HotStream>streams[event.fd]  # held: it may end meanwhile
+                stream.serve(event.flags)
+            else:
+                watcher = PyDict_GetItemWithError(self._watchers, event.fd)
+                if watcher is not NULL:  # else it ended earlier in this tick
+                    (<object>watcher).on_ready(event.flags)
+            if i % HELD == HELD - 1:
+                send_held(self.held)
+        return 0
 
     def _enter(self, transport):
         if isinstance(transport, HotStream):
@@ -200,6 +193,7 @@ cdef class HotLoop(Tick):
         for transport in transports:
             if isinstance(transport, HotStream):
                 stream = <HotStream>transport
+                stream.push()
                 if stream.write_closed:
                     continue
                 if stream.outbox is None:
@@ -214,18 +208,17 @@ cdef class HotLoop(Tick):
     cdef int send_all(self, bytes data, list sending, list behind) except -1:
         cdef Py_ssize_t count = len(sending), size = PyBytes_GET_SIZE(data), i
         cdef const char *start = PyBytes_AS_STRING(data)
-        cdef Sending *sends = <Sending *>PyMem_Malloc(count * sizeof(Sending))
+        cdef Send *sends = <Send *>PyMem_Malloc(count * sizeof(Send))
         cdef HotStream stream
         if sends is NULL:
             raise MemoryError
         try:
             for i in range(count):
                 sends[i].fd = (<HotStream>sending[i]).fd
+                sends[i].start = start
+                sends[i].size = size
             with nogil:
-                for i in range(count):
-                    sends[i].sent = send(sends[i].fd, start, size, MSG_NOSIGNAL)
-                    if sends[i].sent < 0:
-                        sends[i].sent = -errno
+                send_each(sends, count)
             for i in range(count):
                 if sends[i].sent != size:
                     stream = <HotStream>sending[i]

@@ -2,8 +2,13 @@
 
 What ``transports.stream.StreamBase`` does in Python, for the calls that are made for each arrival.
 Everything rarer is that class's: a transport is made of both. An arrival costs one call of Python
-code, the protocol's. The GIL stays held: a call that does not wait takes a microsecond, and to let
-go of the lock and take it again costs a tenth of that, when nobody wants it.
+code, the protocol's. The GIL stays held in a single call: one that does not wait takes a
+microsecond, and to let go of the lock and take it again costs a tenth of that, when nobody wants it.
+
+While the loop serves arrivals, the first small write of each connection is held back, and some of
+them are sent together (``send_held``): the kernel's code for one thing then stays in the processor's
+caches, which takes a twentieth off an echo. Nothing overtakes what is held: who writes again,
+closes or asks what waits, sends it first.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -53,6 +58,8 @@ cdef enum:
 cdef enum:
     RECEIVE = 65536  # limits.RECEIVE_SIZE, which a C array needs as a constant
     GATHER = 64  # limits.GATHER_BUFFERS
+    # Bytes: what is more is sent at once, since to keep it costs page faults (uring_send).
+    SMALL = 4096
 assert RECEIVE == limits.RECEIVE_SIZE and GATHER == limits.GATHER_BUFFERS
 
 # One for all connections: what is received is copied out of it before anybody else receives.
@@ -111,6 +118,14 @@ cdef class HotStream(StreamFields):
             self._catch_up()
         if type(data) is not bytes:
             data = bytes(memoryview(data))
+        if self.sending is not None:
+            self.push()
+        elif self.tick.held is not None and self.may_hold(<bytes>data):
+            self.sending = data
+            self.tick.held.append(self)
+            if len(self.tick.held) == HELD:
+                send_held(self.tick.held)
+            return
         if self.write_closed:
             self._written_too_late()
         elif self.outbox:  # there may be one that has just been emptied
@@ -119,7 +134,11 @@ cdef class HotStream(StreamFields):
         elif self.send_now(<bytes>data):
             self._tell_to_pause()
 
+    cdef inline bint may_hold(self, bytes data):
+        return PyBytes_GET_SIZE(data) <= SMALL and not self.write_closed and not self.outbox
+
     def deliver(self, bytes data not None):
+        self.push()
         if self.write_closed:
             return False
         if self.outbox:
@@ -127,6 +146,28 @@ cdef class HotStream(StreamFields):
         else:
             self.send_now(data)
         return self.outbox is not None
+
+    cdef int push(self) except -1:
+        """Send what is held back."""
+        cdef bytes data = <bytes>self.sending
+        if data is None:
+            return 0
+        self.sending = None
+        return self.send_now(data)
+
+    def _push(self):
+        self.push()
+
+    def _push_blindly(self):
+        """The same at the very end, when neither a failure nor a rest interests any more."""
+        cdef bytes data = <bytes>self.sending
+        if data is not None:
+            self.sending = None
+            send(self.fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), MSG_NOSIGNAL)
+
+    def get_write_buffer_size(self):
+        self.push()
+        return self.outbox.size if self.outbox else 0
 
     cdef int send_now(self, bytes data) except -1:
         """Send; 1 if something is left, and queued."""
@@ -164,6 +205,45 @@ cdef class HotStream(StreamFields):
             if not outbox:
                 break
         self._flushed()
+
+
+cdef void send_each(Send *sends, Py_ssize_t count) noexcept nogil:
+    """One send(2) for each, and what came of it."""
+    cdef Py_ssize_t i
+    for i in range(count):
+        sends[i].sent = send(sends[i].fd, sends[i].start, sends[i].size, MSG_NOSIGNAL)
+        if sends[i].sent < 0:
+            sends[i].sent = -errno
+
+
+cdef int send_held(list streams) except -1:
+    """Send what each of ``streams``, at most HELD, holds back if it still does; empties the list."""
+    cdef Send sends[HELD]
+    cdef list owners = [], held = []
+    cdef HotStream stream
+    cdef bytes data
+    cdef Py_ssize_t count = 0, i
+    if not streams:
+        return 0
+    for stream in streams:
+        data = <bytes>stream.sending
+        if data is None:  # pushed since
+            continue
+        stream.sending = None
+        sends[count].fd = stream.fd
+        sends[count].start = PyBytes_AS_STRING(data)
+        sends[count].size = PyBytes_GET_SIZE(data)
+        owners.append(stream)
+        held.append(data)
+        count += 1
+    streams.clear()
+    with nogil:
+        send_each(sends, count)
+    for i in range(count):
+        if sends[i].sent != sends[i].size:
+            stream = <HotStream>owners[i]
+            stream.send_rest(<bytes>held[i], sends[i].sent)
+    return 0
 
 
 cdef Py_ssize_t send_buffers(int fd, list buffers) except? -1:

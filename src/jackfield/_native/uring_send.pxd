@@ -15,7 +15,7 @@ cdef struct Gathered:
 cdef class Sending(StreamFields):
     cdef Ring ring
     # Of `left` bytes in all, `sending` is next or under way, `outbox` comes behind it.
-    cdef object sending  # bytes, from `sent` on; or with `gathered` a list of them
+    # `sending` is bytes, from `sent` on; or with `gathered` a list of them.
     cdef Py_ssize_t sent
     cdef Gathered *gathered
     cdef Py_ssize_t left

@@ -7,12 +7,9 @@ it only where ``_native.missing("uring_stream")`` is None.
 
 from __future__ import annotations
 
-import typing as t
-
-from jackfield._native.accept import LazySocket
+from jackfield import lazy_typing as t
 from jackfield._native.uring_stream import RingStream
-from jackfield.errors import JackfieldError
-from jackfield.transports.stream import StreamBase
+from jackfield.transports.held import HeldStream
 from jackfield.wire.outbox import Outbox
 
 
@@ -38,7 +35,7 @@ class RingOutbox:
         self._stream._forget_unsent()
 
 
-class UringStream(RingStream, StreamBase):
+class UringStream(RingStream, HeldStream):
     """See ``protocol.Transport`` for the contract."""
 
     __slots__ = ()
@@ -55,24 +52,3 @@ class UringStream(RingStream, StreamBase):
     @staticmethod
     def _new_outbox() -> Outbox:
         return Outbox()
-
-    def write_eof(self) -> None:
-        self._push()
-        super().write_eof()
-
-    def _evict(self, reason: JackfieldError) -> None:
-        self._push()  # it may not lag at all
-        super()._evict(reason)
-
-    def _begin_to_close(self) -> None:
-        self._push()
-        super()._begin_to_close()
-
-    def _release(self) -> None:
-        self._push_blindly()
-        super()._release()
-
-    def get_extra_info(self, name: str, default: t.Any = None) -> t.Any:
-        if name == "socket":
-            return t.cast(LazySocket, self.sock).socket()
-        return super().get_extra_info(name, default)
