@@ -43,18 +43,20 @@ def extensions() -> list[Extension]:
             include_dirs=[str(NATIVE)],
             depends=headers,
             extra_compile_args=["-O2", "-Wall", "-Werror=implicit-function-declaration"],
-            optional=True,
         )
         for path in sorted(NATIVE.glob("*.pyx"))
         if sys.platform == "linux" or not path.stem.startswith(("uring", "ring"))
     ]
-    return cythonize(
+    made: list[Extension] = cythonize(
         modules,
         compiler_directives=DIRECTIVES,
         include_path=["src"],
         build_dir="build/cython",
         quiet=True,
     )
+    for extension in made:
+        extension.optional = True  # only now: cythonize makes others of them, and forgets it
+    return made
 
 
 setup(ext_modules=extensions())
