@@ -102,7 +102,9 @@ def by_buffer(player: Player) -> None:
 def exchange(player: Player, sock: socket.socket, most: int) -> None:
     data = player.some(most)
     sock.sendall(data)
-    expect(receive(sock, len(data)) == data, "the echo is not what was sent")
+    echoed = receive(sock, len(data))
+    expect(len(echoed) == len(data), "closed before all was echoed")
+    expect(echoed == data, "the echo is not what was sent")
 
 
 def half_close(player: Player) -> None:
