@@ -136,11 +136,8 @@ def test_rates_as_json() -> None:
 def test_processes_once(trouble: Trouble) -> None:
     asked = ("top", pid_of(trouble.server), "--processes", *QUICK)
     (mine,) = json.loads(here(*asked, "--json").stdout)["processes"]
-    assert (mine["pid"], mine["mark"], mine["marked"]) == (
-        trouble.server.process.pid,
-        "slow reader",
-        1,
-    )
+    pid = trouble.server.process.pid
+    assert (mine["pid"], mine["mark"], mine["marked"]) == (pid, "slow reader", 1)
     assert mine["listening"] == 1
     (_, line) = here(*asked, "--once").stdout.splitlines()
     assert line.split()[:3] == ["1", "slow", pid_of(trouble.server)]
@@ -228,6 +225,7 @@ class OnTerminal:
 
     def __init__(self, *arguments: str, size: tuple[int, int] = (100, 30)) -> None:
         self.fd, inner = pty.openpty()
+        self.name = os.ttyname(inner)
         self.resize(*size)
         self.process = subprocess.Popen(
             [*JACKFIELD, "top", *arguments],
@@ -246,7 +244,26 @@ class OnTerminal:
     def __exit__(self, *exc: object) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self.fd)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def stand_still(self) -> None:
+        """Takes nothing more: nobody reads what is written there."""
+        inner = os.open(self.name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        until(lambda: self._stands(inner))
+        os.close(inner)
+
+    def _stands(self, inner: int) -> bool:
+        """What is read is filled (up to 4095 bytes) from what was written: both have to be full."""
+        (unread,) = struct.unpack("i", fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)))
+        with contextlib.suppress(BlockingIOError):
+            while os.write(inner, bytes(1 << 10)):
+                pass
+        return bool(unread == 4095)
 
     def resize(self, width: int, height: int) -> None:
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
@@ -256,20 +273,22 @@ class OnTerminal:
         deadline = time.monotonic() + PATIENCE
         self.shown = ""
         while text not in self.shown:
-            if not select.select([self.fd], [], [], max(deadline - time.monotonic(), 0))[0]:
-                pytest.fail(f"{text!r} is not in {self.shown[-500:]!r}")
-            assert self._read(), f"it ended: {self.shown[-500:]!r}"
+            assert self._read(deadline), f"it ended without {text!r}: {self.shown[-500:]!r}"
 
     def type(self, keys: str) -> None:
         os.write(self.fd, keys.encode())
 
     def ended(self) -> int:
         """Its exit status; all that it wrote until the end is read."""
-        while self._read():
+        deadline = time.monotonic() + PATIENCE
+        while self._read(deadline):
             pass
         return self.process.wait(PATIENCE)
 
-    def _read(self) -> bool:
+    def _read(self, deadline: float) -> bool:
+        """False if there is nothing more."""
+        if not select.select([self.fd], [], [], max(deadline - time.monotonic(), 0))[0]:
+            pytest.fail(f"no more than {self.shown[-500:]!r} within {PATIENCE:g} s")
         try:
             data = os.read(self.fd, 1 << 16)
         except OSError:  # EIO: nobody is on the terminal any more
@@ -301,10 +320,12 @@ def test_a_live_screen_of_a_real_server() -> None:
         terminal.wait_for("SEND-Q")
         terminal.type("/nothing")
         terminal.wait_for("with nothing")
-        terminal.type("\x1b")
+        terminal.type("\x1b")  # with q right behind it, it would be Alt-Q: see it done first
+        terminal.wait_for(f"127.0.0.1:{port} ")
         server.process.kill()
         server.process.wait()
-        terminal.wait_for("has ended")
+        with socket.create_server(("127.0.0.1", 0)):  # a new one: who holds them is read at once
+            terminal.wait_for("has ended")
         terminal.type("q")
         assert terminal.ended() == 0
         assert ALTERNATE_OFF in terminal.shown
@@ -320,6 +341,29 @@ def test_a_signal_ends_it_and_gives_the_terminal_back(number: int, status: int) 
         assert terminal.ended() == status
         assert ALTERNATE_OFF in terminal.shown
         assert "Traceback" not in terminal.shown
+
+
+@screen
+def test_it_ends_with_its_terminal() -> None:
+    """The terminal is not the controlling one, so that no SIGHUP says so."""
+    with OnTerminal("--tcp") as terminal:
+        terminal.wait_for("LOCAL->PEER")
+        terminal.hang_up()
+        assert terminal.process.wait(PATIENCE) == 129
+
+
+@screen
+def test_a_signal_ends_it_while_its_terminal_stands_still() -> None:
+    with OnTerminal("--tcp", *QUICK) as terminal:
+        before = termios.tcgetattr(terminal.fd)
+        terminal.wait_for("LOCAL->PEER")
+        assert termios.tcgetattr(terminal.fd) != before
+        terminal.stand_still()
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.process.wait(PATIENCE) == 143  # nobody reads yet
+        assert termios.tcgetattr(terminal.fd) == before
+        terminal.ended()
+        assert ALTERNATE_OFF in terminal.shown
 
 
 # --- words ---------------------------------------------------------------------------------------

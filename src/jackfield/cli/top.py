@@ -85,10 +85,12 @@ def command(
     looker.look()  # what is refused is said before the screen is taken
     if asker:
         asker.ask_and_wait()
+    from jackfield.cli import top_end
     from jackfield.cli.top_screen import TopApp
 
     app = TopApp(looker.look, interval, view, asker)
-    status = app.run()
+    with top_end.guarded(app.leave):
+        status = app.run()
     return status or app.return_code or 0
 
 

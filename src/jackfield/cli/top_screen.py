@@ -7,8 +7,8 @@ of sockets, so that keys never wait noticeably. Must not know how rows come abou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-import signal
 import time
 import typing as t
 from collections.abc import Callable
@@ -101,6 +101,8 @@ class TopApp(App[int]):
         self.rows: list[SocketRow] = []
         """What was asked for, of the last look."""
         self._frozen = ""
+        self._status: int | None = None
+        self._own_loop: asyncio.AbstractEventLoop | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="summary", markup=False)
@@ -116,7 +118,9 @@ class TopApp(App[int]):
 
     def on_mount(self) -> None:
         self._table.focus()
-        self._catch_signals()
+        self._own_loop = asyncio.get_running_loop()
+        if self._status is not None:  # a signal was faster
+            self.exit(self._status)
         self.call_after_refresh(self._begin)  # when every widget knows its size
 
     def _begin(self) -> None:
@@ -126,16 +130,12 @@ class TopApp(App[int]):
         gc.collect()
         gc.freeze()  # a screen's many objects stay: looking through them again costs for nothing
 
-    def _catch_signals(self) -> None:
-        """End in order, with the terminal as it was."""
-        loop = asyncio.get_running_loop()
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            try:
-                if number is not None:
-                    loop.add_signal_handler(number, self.exit, 128 + number)
-            except (RuntimeError, ValueError):  # not in the main thread, or a system without
-                return
+    def leave(self, status: int) -> None:
+        """End in order, with the terminal as it was; from a signal handler at any time."""
+        self._status = status
+        with contextlib.suppress(RuntimeError):  # its loop has ended
+            if self._own_loop:
+                self._own_loop.call_soon_threadsafe(self.exit, status)
 
     @property
     def _table(self) -> TopTable:
