@@ -25,7 +25,7 @@ measure accept accept
 measure udp udp
 measure idle idle --rounds 3
 measure latency latency
-measure start start
+measure start start --engine auto
 
 # Growth: the peer that comes closest, and the limit; fewer rounds of many numbers.
 measure echo-connections echo --grow connections --rounds 3 --peer uvloop --peer c-epoll

@@ -217,3 +217,13 @@ def test_none_reads(ticked: Ticked) -> None:
     assert ticked.receive(client, 200 * 40 * 100) == line * 40 * 200
     ticked.until(lambda: len(told) == 2)
     assert told == ["pause", "resume"]
+
+
+def test_all_who_are_ready_are_served_in_one_tick(ticked: Ticked) -> None:
+    """However few of them one system call reports: what they say goes out together."""
+    served: list[Plays] = []
+    clients, _ = joined(ticked, 200, lambda self, data: served.append(self))
+    for client in clients:
+        client.send(b"x")
+    ticked.tick()
+    assert len(served) == len(clients)

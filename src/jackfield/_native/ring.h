@@ -121,7 +121,8 @@ static inline int ring_open(struct ring *ring, unsigned sq_entries, unsigned cq_
                             unsigned needed)
 {
     static const unsigned wanted[] = {
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+            IORING_SETUP_SUBMIT_ALL,
         IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL, /* before 6.1 */
         0,
     };
@@ -171,6 +172,12 @@ static inline int ring_overflown(const struct ring *ring)
 {
     return (atomic_load_explicit(ring->sq_flags, memory_order_relaxed) & IORING_SQ_CQ_OVERFLOW) !=
            0;
+}
+
+/* Has more become ready than the last call has run? */
+static inline int ring_has_more(const struct ring *ring)
+{
+    return (atomic_load_explicit(ring->sq_flags, memory_order_relaxed) & IORING_SQ_TASKRUN) != 0;
 }
 
 /* Hand over what is filled. With `reap`, also run what has become ready meanwhile, without waiting.

@@ -20,6 +20,7 @@ cdef extern from "ring_buffers.h" nogil:
     unsigned ring_waiting(const c_ring *ring)
     bint ring_overflown(const c_ring *ring)
     int ring_submit(c_ring *ring, bint reap)
+    bint ring_has_more(const c_ring *ring)
     int ring_submit_and_wait(c_ring *ring, unsigned wait, long long nanoseconds)
     io_uring_sqe *ring_entry(c_ring *ring)
     io_uring_cqe *ring_completion(const c_ring *ring)

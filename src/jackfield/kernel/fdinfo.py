@@ -262,6 +262,12 @@ def process_ids() -> list[int]:
         return []
 
 
+def runs(pid: int) -> bool:
+    """Whether there is such a process, and not one that has ended and is not waited for yet."""
+    state = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[:1]
+    return state not in ([], ["Z"], ["X"])
+
+
 def process_name(pid: int) -> str:
     """Its command name, 15 bytes at most and of its own choosing; "" when it is gone."""
     return _read(f"/proc/{pid}/comm").removesuffix("\n")

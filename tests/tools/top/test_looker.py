@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -80,14 +79,26 @@ def test_one_process_has_its_own_sockets_alone() -> None:
 
 @linux
 def test_a_process_that_ends_becomes_a_note() -> None:
-    now = time.monotonic()
-    clock = iter([now, now + 1, now + 1 + RESCAN, now + 2 + RESCAN])
+    """In the next look, though no socket came that would be searched for."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
-        looker = Looker(["unix"], process.pid, clock=lambda: next(clock))
+        looker = Looker(["unix"], process.pid, clock=lambda: 1.0)
         assert looker.look().notes == ()
-    looker.look()
     assert looker.look().notes == (f"process {process.pid} has ended",)
     assert looker.look().sockets == []
+
+
+@linux
+def test_a_process_that_is_not_waited_for_has_ended() -> None:
+    here, there = socket.socketpair()
+    with here, there, subprocess.Popen(["cat"], stdin=there, stdout=there) as process:
+        there.close()
+        looker = Looker(["unix"], process.pid, clock=lambda: 1.0)
+        assert looker.look().sockets
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert looker.look().notes == (f"process {process.pid} has ended",)
+        with pytest.raises(SystemRefused, match="has ended, and its parent has not asked how"):
+            Looker(["unix"], process.pid).look()
 
 
 @linux

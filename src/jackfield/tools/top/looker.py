@@ -20,7 +20,8 @@ from jackfield.kernel.proc_net import Socket
 from jackfield.tools.fdtable import Holder, Snapshot
 
 RESCAN: t.Final = 10.0
-"""Seconds for which a socket may be shown with a process that has passed it on or has ended."""
+"""Seconds for which a socket may be shown with a process that has passed it on, or that has ended
+while others have the socket, too."""
 
 Scan: t.TypeAlias = Callable[[], tuple[dict[int, list[tuple[int, int]]], int]]
 """Inode -> (pid, fd) of all who have it; and how many processes would not show their own."""
@@ -51,10 +52,11 @@ class Holders:
         self.hidden = 0
         self.of: dict[int, tuple[Holder, ...]] = {}
 
-    def refresh(self, inodes: Iterable[int], now: float) -> None:
-        """Search the processes again if that may bring something new. Raises what ``scan`` does."""
+    def refresh(self, inodes: Iterable[int], now: float, *, search: bool = False) -> None:
+        """Search the processes again if that may bring something new, or if ``search`` says so.
+        Raises what ``scan`` does."""
         present = set(inodes)
-        due = self._scanned is None or now - self._scanned >= RESCAN
+        due = search or self._scanned is None or now - self._scanned >= RESCAN
         if due or not present <= self._known:
             self._search()
             self._known, self._scanned = present, now
@@ -97,7 +99,8 @@ class Looker:
         now = self._clock()
         notes = list(snapshot.notes)
         try:
-            self._holders.refresh([one.inode for one in snapshot.sockets if one.inode], now)
+            inodes = [one.inode for one in snapshot.sockets if one.inode]
+            self._holders.refresh(inodes, now, search=self._has_ended())
         except SystemRefused as exc:
             if not self._looked:
                 raise
@@ -111,11 +114,17 @@ class Looker:
             sockets = [one for one in sockets if one.inode in self._holders.of]
         return Look(now, sockets, self._holders.of, self._holders.hidden, tuple(notes))
 
+    def _has_ended(self) -> bool:
+        return self._pid is not None and not fdinfo.runs(self._pid)
+
     def _scan_one(self) -> tuple[dict[int, list[tuple[int, int]]], int]:
         assert self._pid is not None
         found: dict[int, list[tuple[int, int]]] = {}
         for fd, inode in fdinfo.socket_inodes(self._pid):
             found.setdefault(inode, []).append((self._pid, fd))
+        if not found and self._has_ended():
+            why = "has ended, and its parent has not asked how"
+            raise SystemRefused(f"process {self._pid} {why}", errno.ESRCH)
         return found, 0
 
     def _namespace_note(self) -> list[str]:
