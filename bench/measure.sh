@@ -32,5 +32,5 @@ measure echo-connections echo --grow connections --rounds 3 --peer uvloop --peer
 measure echo-size echo --grow size --rounds 3 --peer uvloop --peer c-epoll
 measure fanout-members fanout --grow members --rounds 3 --peer redis --peer c-send-loop
 measure udp-size udp --size 16,64,256,1024,4096,16384 --rounds 3 --peer uvloop --peer c-mmsg
-measure idle-connections idle --connections 100,1000,5000,15000 --rounds 3 \
+measure idle-connections idle --connections 1000,5000,15000 --rounds 3 \
     --peer uvloop --peer c-epoll

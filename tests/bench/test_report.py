@@ -69,6 +69,16 @@ def test_a_headline_that_is_a_ratio_is_not_divided() -> None:
     assert "0.56 (0.56..0.56)" in text
 
 
+def test_there_is_no_ratio_to_nothing() -> None:
+    found = result()
+    found.samples["C epoll"][1] = {"rate": 4000.0, "cpu_us": 0.0, "hidden": 1.0}
+    rows = [line.split() for line in drawn(*report.ratio_tables(found)).splitlines()]
+    assert ["C", "epoll", "(limit)", "0.75", "(0.50..1.00)", "-"] in rows
+    document = json.loads(report.as_json([found], command="", machine={}))
+    ours = document["results"][0]["servers"]["jackfield epoll"]["ratios"]
+    assert set(ours["cpu_us"]) == {"asyncio"}
+
+
 def test_json_holds_every_round_and_the_machine() -> None:
     text = report.as_json(
         [result()],

@@ -43,8 +43,10 @@ def test_a_ratio_is_taken_in_each_round_before_the_median() -> None:
     assert ratio(ours, theirs, "rate") == Spread(2.0, 2.0, 3.0)
 
 
-def test_a_ratio_to_nothing_is_infinite() -> None:
-    assert ratio([{"rate": 1.0}], [{"rate": 0.0}], "rate").median == float("inf")
+@pytest.mark.parametrize("nothing", [0.0, -3.0])
+def test_there_is_no_ratio_to_nothing(nothing: float) -> None:
+    ours, theirs = [{"rate": 1.0}] * 2, [{"rate": 5.0}, {"rate": nothing}]
+    assert ratio(ours, theirs, "rate") is None
 
 
 def test_a_ratio_needs_as_many_rounds_on_both_sides() -> None:

@@ -65,4 +65,5 @@ def ratio_table(results: Sequence[Result], axis: str, values: Sequence[int], key
 def _ratio(result: Result, name: str, other: str, key: str) -> str:
     if name not in result.samples or other not in result.samples:
         return "-"
-    return f"{result.ratio(name, other, key).median:.2f}"
+    ratio = result.ratio(name, other, key)
+    return "-" if ratio is None else f"{ratio.median:.2f}"

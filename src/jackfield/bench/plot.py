@@ -21,6 +21,9 @@ COLOURS: t.Final = (
 """After Okabe and Ito, the last two after Paul Tol, who chose them so that colour-blind people tell
 them apart."""
 
+NARROWEST: t.Final = 7.5
+"""Inches: in less, the caption and a line of four names are cut off."""
+
 
 class Panel(t.NamedTuple):
     """A figure: its title, and a value for each number that grows, None where there is none."""
@@ -74,7 +77,7 @@ def draw_bars(path: str, panels: Sequence[Bars], caption: str) -> None:
 
 def _figure(panels: int, height: float) -> tuple[t.Any, t.Any]:
     figure = importlib.import_module("matplotlib.figure").Figure(
-        figsize=(4.6 * panels, height), dpi=110, layout="constrained"
+        figsize=(max(4.6 * panels, NARROWEST), height), dpi=110, layout="constrained"
     )
     return figure, figure.subplots(1, panels, squeeze=False)[0]
 

@@ -71,10 +71,12 @@ def _ratio_table(result: Result, ours: Contender, others: Sequence[Contender]) -
     for other in others:
         ratios = [result.ratio(ours.name, other.name, key) for key in case.compared]
         name = f"{other.name} (limit)" if other.limit else other.name
-        drawn.add_row(
-            name, *[f"{one.median:.2f} ({one.low:.2f}..{one.high:.2f})" for one in ratios]
-        )
+        drawn.add_row(name, *map(_shown, ratios))
     return drawn
+
+
+def _shown(ratio: Spread | None) -> str:
+    return "-" if ratio is None else f"{ratio.median:.2f} ({ratio.low:.2f}..{ratio.high:.2f})"
 
 
 def warning_lines(results: Sequence[Result]) -> list[str]:
@@ -128,8 +130,6 @@ def _result(result: Result) -> dict[str, t.Any]:
 
 
 def _ratios(result: Result, name: str, metric: str) -> dict[str, dict[str, float]]:
-    return {
-        other.name: result.ratio(name, other.name, metric)._asdict()
-        for other in result.case.contenders
-        if not other.ours and other.name != name
-    }
+    others = [one.name for one in result.case.contenders if not one.ours and one.name != name]
+    ratios = {other: result.ratio(name, other, metric) for other in others}
+    return {other: ratio._asdict() for other, ratio in ratios.items() if ratio is not None}

@@ -33,8 +33,9 @@ class Result:
         """The median, lowest and highest of each metric of contender ``name``."""
         return spreads(self.samples[name])
 
-    def ratio(self, name: str, other: str, metric: str = "") -> Spread:
-        """``name``'s figure (the headline if none is named) by ``other``'s, round by round."""
+    def ratio(self, name: str, other: str, metric: str = "") -> Spread | None:
+        """``name``'s figure (the headline if none is named) by ``other``'s, round by round; None
+        where the other's is nothing."""
         return ratio(self.samples[name], self.samples[other], metric or self.case.headline)
 
     def warnings(self) -> list[str]:

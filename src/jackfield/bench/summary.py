@@ -30,14 +30,13 @@ def spreads(samples: Sequence[Sample]) -> dict[str, Spread]:
     return {key: spread([sample[key] for sample in samples]) for key in samples[0]}
 
 
-def ratio(ours: Sequence[Sample], theirs: Sequence[Sample], metric: str) -> Spread:
+def ratio(ours: Sequence[Sample], theirs: Sequence[Sample], metric: str) -> Spread | None:
     """``ours`` divided by ``theirs`` in each round; the median of that, not of the medians.
 
-    Raises ``ValueError`` when the numbers of rounds differ.
+    None where theirs is nothing, or less by what the measurement errs: memory, say, of a server
+    that keeps none. Raises ``ValueError`` when the numbers of rounds differ.
     """
-    pairs = zip(ours, theirs, strict=True)
-    return spread([_quotient(mine[metric], other[metric]) for mine, other in pairs])
-
-
-def _quotient(mine: float, other: float) -> float:
-    return mine / other if other else float("inf")
+    pairs = [(mine[metric], other[metric]) for mine, other in zip(ours, theirs, strict=True)]
+    if any(other <= 0 for _, other in pairs):
+        return None
+    return spread([mine / other for mine, other in pairs])
