@@ -90,7 +90,7 @@ def test_a_process_that_ends_becomes_a_note() -> None:
 @linux
 def test_a_process_that_is_not_waited_for_has_ended() -> None:
     here, there = socket.socketpair()
-    with here, there, subprocess.Popen(["cat"], stdin=there, stdout=there) as process:
+    with here, there, subprocess.Popen(["cat"], stdin=there.fileno()) as process:
         there.close()
         looker = Looker(["unix"], process.pid, clock=lambda: 1.0)
         assert looker.look().sockets
